@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from derived_series.dicomweb.client import Client
 from derived_series.errors import StorageError
 from derived_series.jobs.box import box as module
 from derived_series.jobs.box.box import Box, Place
@@ -253,3 +254,94 @@ def test_a_worker_that_fetches_blueprint_folders_says_that_it_is_there(
     asking.on[file.sha256] = slow
     box.run(asking.errand)
     assert heard == [True] and [each.error for each in asking.outcomes] == [None]
+
+
+def waiting_file(asking: Asking, folder: Path) -> Path:
+    """Have the description of the folders wait until a file is there. :return: that file."""
+    go_on = folder / "go on"
+    code = f"""
+import time
+from pathlib import Path
+end = time.monotonic() + 20
+while time.monotonic() < end and not Path({str(go_on)!r}).exists():
+    time.sleep(0.01)
+"""
+    (folder / "here" / "waits.py").write_text(code)
+    asking.bundle = Bundle.of([str(folder / "here")])
+    return go_on
+
+
+@pytest.mark.parametrize("at", ["claim", "file", "attempt"])
+def test_an_attempt_of_a_worker_that_is_stopped_is_tried_again(
+    asking: Asking, box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    monkeypatch.setattr(module, "_BEAT_SECONDS", 0.05)
+    box.run(asking.errand)  # the worker is warm
+    waiting_file(asking, tmp_path)
+    asked = (
+        [each.sha256 for each in asking.bundle.files.values() if each.path.name == "waits.py"] if at == "file" else [at]
+    )
+    stopping = threading.Thread(target=box.close)
+
+    def stop() -> None:
+        if stopping.ident is None:
+            stopping.start()
+        assert box._closing.wait(20)
+        end = time.monotonic() + 20
+        while at == "file" and len(asking.outcomes) < 2:
+            assert time.monotonic() < end, "Orthanc is told at once, not when all is fetched"
+            time.sleep(0.01)
+
+    asking.on.update(dict.fromkeys(asked, stop))
+    box.run(asking.errand)
+    stopping.join()
+    error = asking.outcomes[1].error
+    assert isinstance(error, StorageError) and error.transient and "was stopped" in error.message
+
+
+def test_a_worker_that_is_being_stopped_asks_for_nothing(asking: Asking, box: Box) -> None:
+    claims: list[None] = []
+    asking.on["claim"] = lambda: claims.append(None)
+    box.close()
+    with pytest.raises(StorageError, match="was stopped") as refused:
+        box.run(asking.errand)
+    assert refused.value.transient and claims == []
+
+
+def test_a_page_in_place_of_orthancs_answer_ends_nothing(
+    asking: Asking, box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy may answer in its place for a while, with a page that says so."""
+    monkeypatch.setattr(module, "_BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(module, "_AGAIN_SECONDS", 0.05)
+    go_on = waiting_file(asking, tmp_path)
+    answers = {kind: iter([b"<html>maintenance</html>", b"{}"]) for kind in ("attempt", "outcome")}
+
+    def beat() -> bytes:
+        answer = next(answers["attempt"], b"{}")
+        if answer == b"{}":
+            go_on.touch()
+        return answer
+
+    asking.on["attempt"] = beat
+    asking.on["outcome"] = lambda: next(answers["outcome"])
+    assert box.run(asking.errand) == "done"
+    assert [each.error for each in asking.outcomes] == [None, None], "it is sent again until it is taken"
+
+
+def test_work_that_nobody_watches_is_ended(
+    asking: Asking, box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_BEAT_SECONDS", 0.05)
+    waiting_file(asking, tmp_path)
+    real = module._post
+
+    def broken(client: Client, path: str, body: dict[str, object], **how: float) -> None:
+        if path.endswith("/attempt") and box._ready is not None:
+            raise ZeroDivisionError
+        real(client, path, body, **how)
+
+    monkeypatch.setattr(module, "_post", broken)
+    with pytest.raises(ZeroDivisionError):
+        box.run(asking.errand)
+    assert box._ready is not None and box._ready.executor.idle == 1

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, TimeoutError
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from derived_series.dicomweb.client import Client, Connection, check
+from derived_series.dicomweb.client import Client, Connection, check, quoted
 from derived_series.errors import DerivedSeriesError, StorageError, Superseded
 from derived_series.jobs.box.cache import BundleCache
 from derived_series.jobs.box.threaded import threaded
@@ -94,6 +94,7 @@ class Box:
         self._lock = threading.Lock()
         self._one = threading.Lock()
         self._closing = threading.Event()
+        self._running: Future[Any] | None = None  # the work that was begun last
         self._unreached: dict[str, str] = {}  # by Orthanc's URL, why it is not reached
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -171,6 +172,8 @@ class Box:
         end = time.monotonic() + _CLAIM_SECONDS
         with Client(connection) as client:
             while True:
+                if self._closing.is_set():
+                    raise _stopped()
                 try:
                     return _claimed(client, f"{errand.path}/claim", body)
                 except StorageError as error:
@@ -203,18 +206,16 @@ class Box:
         folders = self._folders(client, errand, document)
         executor = self._executor(str(document["Bundle"]), folders, float(document["IdleSeconds"]))
         if "Task" not in document:
-            described = self._watched(client, errand, document, executor.submit(_described, folders))
-            return self._ended(described)
+            return self._ended(self._watched(client, errand, document, lambda: executor.submit(_described, folders)))
         task = task_from_json(document["Task"], client.connection, folders, str(self._jobs))
         try:
-            return self._ended(self._watched(client, errand, document, executor.submit(derive, task)))
+            return self._ended(self._watched(client, errand, document, lambda: executor.submit(derive, task)))
         finally:
             remove_folders(self._jobs)
 
     def _ended(self, attempted: Future[Outcome]) -> Outcome:
-        if self._closing.is_set() and attempted.exception() is not None:
-            error = StorageError("the worker on another machine was stopped", transient=True)
-            return Outcome(error=error, clean=False, sent=True)
+        if self._closing.is_set() and (attempted.cancelled() or attempted.exception() is not None):
+            return Outcome(error=_stopped(), clean=False, sent=True)
         return outcome_of(attempted)
 
     def _folders(self, client: Client, errand: Errand, document: Mapping[str, Any]) -> tuple[str, ...]:
@@ -234,7 +235,10 @@ class Box:
                     bundle, lambda: get(route), lambda sha256, offset: get(f"{route}/{sha256}?offset={offset}")
                 )
 
-        return self._watched(client, errand, document, threaded(fetch, "fetches blueprint folders")).result()
+        fetched = self._watched(client, errand, document, lambda: threaded(fetch, "fetches blueprint folders"))
+        if fetched.cancelled():
+            raise _stopped()
+        return fetched.result()
 
     def _executor(self, bundle: str, folders: tuple[str, ...], idle: float) -> ProcessExecutor:
         with self._lock:
@@ -252,7 +256,25 @@ class Box:
                 self._ready = _Ready(bundle, folders, executor)
             return self._ready.executor
 
-    def _watched(self, client: Client, errand: Errand, document: Mapping[str, Any], future: Future[T]) -> Future[T]:
+    def _watched(
+        self, client: Client, errand: Errand, document: Mapping[str, Any], begin: Callable[[], Future[T]]
+    ) -> Future[T]:
+        """Begin some work and wait for it; it ends when this does, however it does.
+
+        :return: its future; cancelled, or with an error, if the worker is being stopped.
+        :raises StorageError: the worker is being stopped.
+        :raises _NotWanted: see ``_wait``.
+        """
+        with self._lock:  # so that close ends what has begun, and nothing begins afterwards
+            if self._closing.is_set():
+                raise _stopped()
+            future = self._running = begin()
+        try:
+            return self._wait(client, errand, document, future)
+        finally:
+            future.cancel()
+
+    def _wait(self, client: Client, errand: Errand, document: Mapping[str, Any], future: Future[T]) -> Future[T]:
         """Wait for a future, and meanwhile report to Orthanc, which may end the attempt.
 
         :raises _NotWanted: Orthanc has ended the attempt, or was not reached for so long that it has given up.
@@ -275,7 +297,6 @@ class Box:
                 if lost:
                     self._look_for(errand, error.message)
                 if isinstance(error, Superseded) or lost or not getattr(error, "transient", False):
-                    future.cancel()
                     raise _NotWanted from error
 
     def _tell(self, client: Client, errand: Errand, outcome: Outcome, seconds: float) -> None:
@@ -294,11 +315,13 @@ class Box:
 
     def close(self) -> None:
         """End the running attempt, and tell Orthanc that it was stopped."""
-        self._closing.set()
         with self._lock:
-            ready = self._ready
+            self._closing.set()
+            ready, running = self._ready, self._running
         if ready is not None:
             ready.executor.shutdown()
+        if running is not None:
+            running.cancel()
         with self._one:  # wait until that is done
             remove_folders(self._jobs)
 
@@ -307,14 +330,23 @@ class _NotWanted(Exception):
     """Orthanc has ended the attempt."""
 
 
-def _post(client: Client, path: str, body: Mapping[str, Any], *, timeout: float | None = None) -> Any:
+def _stopped() -> StorageError:
+    """The error of an attempt whose worker is being stopped; transient, because another worker may take it."""
+    return StorageError("the worker on another machine was stopped", transient=True)
+
+
+def _post(client: Client, path: str, body: Mapping[str, Any], *, timeout: float | None = None) -> None:
     """POST to Orthanc. :raises Superseded: the attempt has ended. :raises DerivedSeriesError: it fails otherwise."""
     answer = client.send(
         "POST", client.connection.url(path), data=json.dumps(body).encode(), timeout=timeout or _ANSWER_SECONDS
     )
     if answer.status_code in _NOT_WANTED:
         raise Superseded("Orthanc does not want this attempt any more")
-    return check(answer).json()
+    try:
+        check(answer).json()
+    except ValueError as error:  # such as the page of a proxy during maintenance
+        what = f"POST {answer.url} answered {quoted(answer)}, which is not JSON"
+        raise StorageError(what, transient=True) from error
 
 
 def _claimed(client: Client, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
