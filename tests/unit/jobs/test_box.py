@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from derived_series.dicomweb.client import Client
-from derived_series.errors import StorageError
+from derived_series.errors import Conflict, StorageError
 from derived_series.jobs.box import box as module
 from derived_series.jobs.box.box import Box, Place
 from derived_series.jobs.messages import Outcome
@@ -345,3 +345,25 @@ def test_work_that_nobody_watches_is_ended(
     with pytest.raises(ZeroDivisionError):
         box.run(asking.errand)
     assert box._ready is not None and box._ready.executor.idle == 1
+
+
+def test_a_second_worker_of_one_name_leaves_the_files_of_the_first(tmp_path: Path) -> None:
+    """dask refuses it only after its box is there."""
+    first = Box("box/0", Place(tmp_path))
+    running = first._jobs / "derived-series-job-x"
+    running.mkdir()
+    with pytest.raises(Conflict, match="another worker named 'box/0' runs with the folder .*--name of its own"):
+        Box("box/0", Place(tmp_path))
+    assert running.exists()
+    Box("box/1", Place(tmp_path)).close()
+    first.close()
+    first.close()
+    left = Box("box/0", Place(tmp_path))._jobs / "derived-series-job-x"
+    assert not left.exists()
+
+
+def test_what_a_killed_worker_has_left_is_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "jobs-one" / "derived-series-job-x"
+    folder.mkdir(parents=True)
+    Box("one", Place(tmp_path)).close()
+    assert not folder.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import pickle
@@ -10,12 +11,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from dask_cluster import wait_for_port
 from derived_series.errors import StorageError
+from derived_series.jobs.box.box import Box, Place
 from derived_series.jobs.remote.errand import Errand, to_be_done
 from derived_series.jobs.remote.runs import REPORT, run_here
 from orthanc_server import REPOSITORY, free_port
@@ -63,3 +66,23 @@ def test_an_errand_comes_to_the_box_past_a_scheduler_that_knows_nothing_of_us(ad
         carried = to_be_done(run_here, errand.to_json())
         error = client.submit(pickle.loads, carried, resources={"GPU": 1}, retries=0, pure=False).exception(90)
         assert isinstance(error, StorageError) and "/nowhere/claim: no answer" in error.message
+
+
+def test_a_second_worker_of_one_name_ends_before_the_scheduler_hears_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """dask only logs what a preload raises, and would run it without."""
+    from derived_series.jobs.box import preload  # dask takes long, for the other tests of a run
+
+    first = Box("one", Place(tmp_path))
+
+    def end(status: int) -> None:
+        raise SystemExit(status)
+
+    monkeypatch.setattr(os, "_exit", end)
+    monkeypatch.setenv("DERIVED_SERIES_SCRATCH", str(tmp_path))
+    worker: Any = SimpleNamespace(name="one", local_directory=str(tmp_path), metrics={})
+    with pytest.raises(SystemExit, match="2"):
+        asyncio.run(preload.dask_setup(worker))
+    assert "another worker named 'one' runs with the folder" in capsys.readouterr().err and worker.metrics == {}
+    first.close()

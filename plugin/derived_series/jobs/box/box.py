@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from derived_series.dicomweb.client import Client, Connection, check, quoted
-from derived_series.errors import DerivedSeriesError, StorageError, Superseded
+from derived_series.errors import Conflict, DerivedSeriesError, StorageError, Superseded
 from derived_series.jobs.box.cache import BundleCache
+from derived_series.jobs.box.file_lock import locked
 from derived_series.jobs.box.threaded import threaded
 from derived_series.jobs.messages import Outcome
 from derived_series.jobs.pool.executor import Keeping, ProcessExecutor
@@ -80,20 +81,32 @@ class Place:
 
 
 class Box:
-    """Runs one errand at a time. :param name: the worker's name in the scheduler."""
+    """Runs one errand at a time.
+
+    :param name: the worker's name in the scheduler.
+    :raises Conflict: a worker of this name has the folder.
+    """
 
     def __init__(self, name: str, place: Place):
         self._name = name
         self._place = place
-        self._cache = BundleCache(place.scratch / "blueprints")
         self._jobs = place.scratch / f"jobs-{name.replace('/', '_')}"
         self._jobs.mkdir(parents=True, exist_ok=True)
+        lock = locked(self._jobs / "lock", wait=False)
+        if lock is None:
+            raise Conflict(
+                f"another worker named {name!r} runs with the folder {place.scratch}",
+                remedy="give each worker a --name of its own",
+            )
+        self._lock_of_jobs = lock
+        self._cache = BundleCache(place.scratch / "blueprints")
         remove_folders(self._jobs)  # left by a process that was killed
         self._versions = versions()
         self._ready: _Ready | None = None
         self._lock = threading.Lock()
         self._one = threading.Lock()
         self._closing = threading.Event()
+        self._is_closed = False
         self._running: Future[Any] | None = None  # the work that was begun last
         self._unreached: dict[str, str] = {}  # by Orthanc's URL, why it is not reached
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -323,7 +336,10 @@ class Box:
         if running is not None:
             running.cancel()
         with self._one:  # wait until that is done
-            remove_folders(self._jobs)
+            if not self._is_closed:
+                self._is_closed = True
+                remove_folders(self._jobs)
+                os.close(self._lock_of_jobs)
 
 
 class _NotWanted(Exception):
