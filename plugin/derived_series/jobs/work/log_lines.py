@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from derived_series.jobs.plain import LONGEST_CHARACTERS, printable
@@ -66,12 +67,20 @@ class _Lines:
 
 
 class _Stream(io.RawIOBase):
-    """The raw stream under ``sys.stdout``, which passes on each line when it is complete."""
+    """The raw stream under ``sys.stdout``, which passes on each line to the current job when it is complete.
 
-    def __init__(self, number: int, tell: Callable[[str], None]):
+    There is one for all jobs of the process: a log handler that is made in ``prepare`` keeps the one of its time.
+    """
+
+    def __init__(self, number: int):
         super().__init__()
         self._number = number
-        self._tell = tell
+        self._lines: _Lines | None = None
+        self._rest = b""
+
+    def begin(self, lines: _Lines) -> None:
+        """Pass lines on to another job."""
+        self._lines = lines
         self._rest = b""
 
     def writable(self) -> bool:
@@ -89,14 +98,23 @@ class _Stream(io.RawIOBase):
             self._tell_line(line)
         return len(written)
 
+    def close(self) -> None:
+        """Do nothing: user code that closes ``sys.stdout`` does so for its job."""
+
     def end(self) -> None:
         """Pass on an incomplete last line."""
         rest, self._rest = self._rest, b""
         self._tell_line(rest)
 
     def _tell_line(self, line: bytes) -> None:
-        if line.strip():
-            self._tell(line.decode("utf-8", "backslashreplace"))
+        if line.strip() and self._lines is not None:
+            self._lines.tell(logging.WARNING, line.decode("utf-8", "backslashreplace"))
+
+
+@cache
+def _stream(number: int) -> _Stream:
+    """The stream of this process with a number: 1 or 2."""
+    return _Stream(number)
 
 
 class _Records(logging.Handler):
@@ -127,7 +145,9 @@ def output_of(job_id: str, also: Callable[[str], None]) -> Iterator[None]:
     :param also: called with the same lines, prefixed with the time of day.
     """
     lines = _Lines(job_id, also)
-    raw = [_Stream(number, lambda text: lines.tell(logging.WARNING, text)) for number in (1, 2)]
+    raw = [_stream(number) for number in (1, 2)]
+    for each in raw:
+        each.begin(lines)
     out, err = (io.TextIOWrapper(each, "utf-8", "backslashreplace", write_through=True) for each in raw)  # type: ignore[type-var]
     root, handler = logging.getLogger(), _Records(lines)
     level = root.level
