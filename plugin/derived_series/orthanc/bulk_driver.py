@@ -191,6 +191,9 @@ class BulkDriver:
                     self._turn(run, [member], MemberState.FAILURE, reason=reason, completed=time.time())
                 else:
                     self.observe(job)
+        for _, member in self._log.mended():
+            if (job := self._runner.store.find(member.job or "")) is not None:
+                self.observe(job)
         self._reconcile_at = time.monotonic() + _RECONCILE_SECONDS
 
     def _advance(self, run: BulkRun) -> None:

@@ -14,6 +14,7 @@ from derived_series.jobs.bulk.bulk_log import BulkLog
 from derived_series.jobs.bulk.bulk_run import BulkRun, Decision, Member, MemberState, RunState
 from derived_series.jobs.queue.database import Transaction
 from derived_series.jobs.queue.store import JobStore
+from derived_series.jobs.record import State
 from store_places import StorePlace
 from test_jobs_store import job
 
@@ -238,6 +239,19 @@ def test_what_is_decided_meanwhile_stays_decided(store: JobStore, monkeypatch: p
     log.revise("run", [1], lambda member: dataclasses.replace(member, agrees=True))
     (member,) = log.members("run")
     assert member.agrees and member.decision is Decision.DISCARD
+
+
+def test_a_failed_member_whose_job_has_succeeded_since_is_known(either_store: JobStore) -> None:
+    log = filled(either_store)
+    members = log.members("run")
+    for name, state in (("a", State.SUCCESS), ("b", State.FAILURE)):
+        either_store.add(dataclasses.replace(job(name), state=state), None, most=9)
+    failed = [
+        dataclasses.replace(member, state=MemberState.FAILURE, job=name)
+        for member, name in zip(members, "abc", strict=True)
+    ]
+    write(log, "run", failed)
+    assert log.mended() == [("run", failed[0])]
 
 
 def test_what_is_not_wanted_any_more_is_discarded_before_it_is_compared(store: JobStore) -> None:

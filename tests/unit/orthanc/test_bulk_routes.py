@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -428,6 +428,24 @@ def test_a_job_whose_end_nobody_noticed_is_looked_up(client: RouteClient, monkey
         until(lambda: other.get(path).json["State"] == "Done", "it does not go on")
         rows = [(each["State"], each["Reason"]) for each in other.get(f"{path}/table").json["Members"]]
         assert rows[:2] == [("Success", ""), ("Failure", "its job is not remembered any more")]
+    finally:
+        other.gateway.end()
+
+
+def test_a_job_that_was_run_again_and_whose_end_nobody_noticed_is_looked_up(client: RouteClient) -> None:
+    path = begun(client, Resources=[TWO])
+    client.gateway.begin()
+    until(lambda: client.get(path).json["State"] == "Done", "it is not done")
+    client.gateway.end()
+    with closing(JobStore(client.gateway.folder / "storage" / "derived-series")) as store:
+        (job,) = store.page()
+        success = dataclasses.replace(job, state=State.SUCCESS, result={"Series": [{"Output": "result", "ID": NEW}]})
+        assert store.exchange(job, success)
+    other = RouteClient.again(client)
+    try:
+        other.gateway.begin()
+        until(lambda: other.get(path).json["Counts"]["Success"] == 1, "it stays a failure")
+        assert other.get(f"{path}/table").json["Members"][0]["Derived"] == [NEW]
     finally:
         other.gateway.end()
 

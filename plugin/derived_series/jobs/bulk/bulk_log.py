@@ -17,6 +17,7 @@ from derived_series.jobs.bulk.bulk_run import BulkRun, Decision, Member, MemberS
 from derived_series.jobs.plain import json_bytes
 from derived_series.jobs.queue.database import Note, Transaction
 from derived_series.jobs.queue.store import JobStore
+from derived_series.jobs.record import State
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS bulk_runs (
@@ -246,6 +247,17 @@ class BulkLog:
         with self._store.reading() as db:
             rows = db.execute(
                 f"SELECT run, {', '.join(_MEMBER_COLUMNS)} FROM bulk_members WHERE job = ? ORDER BY run", [job_id]
+            ).fetchall()
+        return [(run, _member(row)) for run, *row in rows]
+
+    def mended(self) -> list[tuple[str, Member]]:
+        """The failed members whose jobs were run again and have succeeded, each with its run."""
+        columns = ", ".join(f"bulk_members.{name}" for name in _MEMBER_COLUMNS)
+        with self._store.reading() as db:
+            rows = db.execute(
+                f"SELECT bulk_members.run, {columns} FROM bulk_members JOIN jobs ON jobs.id = bulk_members.job "
+                "WHERE bulk_members.state = ? AND jobs.state = ? ORDER BY bulk_members.run, bulk_members.number",
+                [MemberState.FAILURE.value, State.SUCCESS.value],
             ).fetchall()
         return [(run, _member(row)) for run, *row in rows]
 
