@@ -68,6 +68,7 @@ from derived_series.orthanc.routes.verdict import VerdictRoutes
 from derived_series.orthanc.studies import tag_numbers
 from derived_series.orthanc.study_watch import StudyWatch
 from derived_series.orthanc.triggers import RuleTrigger
+from derived_series.orthanc.verdict_settling import Settling
 from derived_series.orthanc.waiters import Waiters
 from derived_series.orthanc.worker_pools import WorkerPools
 
@@ -251,7 +252,9 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     # From Orthanc's start to its end.
     files = (audit_file,) if json_log is None else (audit_file, json_log)
     memory = MemoryReturn(trim_of_libc())
-    life = LifeCycle(storage, pools, leftovers, runner, notifier, trigger, bulk, reviews, memory, files)
+    life = LifeCycle(
+        storage, pools, leftovers, runner, notifier, trigger, bulk, Settling(reviews, nodes), memory, files
+    )
     gateway.on_changes(life.begin, life.end, trigger.wake)
     _log.warning("%d workers; jobs in %s; blueprints in %s", settings.workers, storage.place, ", ".join(folders))
     return gateway

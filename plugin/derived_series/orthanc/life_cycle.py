@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,8 +14,8 @@ from derived_series.orthanc.bulk_driver import BulkDriver
 from derived_series.orthanc.job_storage import JobStorage
 from derived_series.orthanc.log_format import JsonLog
 from derived_series.orthanc.memory_return import MemoryReturn
-from derived_series.orthanc.reviews import Reviews
 from derived_series.orthanc.triggers import RuleTrigger
+from derived_series.orthanc.verdict_settling import Settling
 from derived_series.orthanc.worker_pools import WorkerPools
 
 
@@ -34,7 +33,7 @@ class LifeCycle:
     notifier: Notifier
     trigger: RuleTrigger
     bulk: BulkDriver
-    reviews: Reviews
+    settling: Settling
     memory: MemoryReturn
     files: tuple[AuditFile | JsonLog, ...]
 
@@ -49,20 +48,17 @@ class LifeCycle:
         self.notifier.start()
         self.trigger.start()
         self.bulk.start()
+        self.settling.start()
         self.storage.nodes.start(Part(self.lead, self.resign, self.hear))
 
     def lead(self) -> None:
         """Take up the existing work, as this Orthanc leads from now on."""
-        is_alone = self.storage.nodes.is_alone
-        if not is_alone:
+        if not self.storage.nodes.is_alone:
             self.runner.lead()
         self.trigger.lead()
         self.notifier.wake_here()
         self.bulk.wake()
-        if is_alone:
-            self.reviews.settle_all()
-        else:  # not in the thread that must report every second that this Orthanc is alive
-            threading.Thread(target=self.reviews.settle_all, name="reviews", daemon=True).start()
+        self.settling.wake()
 
     def resign(self) -> None:
         """Let go of all that runs and write nothing of it, as this Orthanc no longer leads."""
@@ -76,16 +72,22 @@ class LifeCycle:
             STABLE: self.trigger.wake,
             BULK: self.bulk.wake,
             NOTICE: self.notifier.wake_here,
-            GONE: self.trigger.catch_up,
+            GONE: self._take_over,
         }
         if what in acts and self.storage.nodes.leads:
             acts[what]()
+
+    def _take_over(self) -> None:
+        """Do what an Orthanc that is gone may have left undone."""
+        self.trigger.catch_up()
+        self.settling.wake()
 
     def end(self) -> None:
         """Stop all threads, as Orthanc ends, then let another Orthanc lead."""
         self.storage.nodes.stop()
         self.trigger.stop()
         self.bulk.stop()
+        self.settling.stop()
         self.pools.pages.shutdown()
         self.runner.stop()
         self.leftovers.stop()

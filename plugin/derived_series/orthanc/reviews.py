@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -53,6 +53,7 @@ class Reviews:
         self._gateway = gateway
         self._runner = runner
         self._lock = threading.Lock()  # two threads may settle the same job
+        self._reported: set[tuple[str, str]] = set()  # how copies differ, which is logged once
 
     def provenance(self, series: str) -> dict[str, Any]:
         """The provenance of a derived series.
@@ -187,16 +188,29 @@ class Reviews:
             notes = [if_not_judged_since(job), if_not_sent(job.series, job.request["Derivation"]), *notes]
         self._runner.resubmit(job_id, together(*notes), even_cancelled=even_cancelled)
 
-    def settle_all(self) -> None:
-        """Settle at the start what a former process did not."""
+    def settle_all(self, is_stopping: Callable[[], bool] = lambda: False) -> bool:
+        """Settle what a former process or another Orthanc did not.
+
+        :param is_stopping: whether Orthanc stops, so that its answers mean nothing.
+        :returns: False: something could not be settled; it is to be tried again.
+        """
         if self._log.is_new:
             series = {each for job in self._runner.store.newest_series(-1) for each in stored_ids(job.result)}
             copies = {each: copy for each in sorted(series) if (copy := self._copy(each))}
             self._log.take_over(copies)
-        for job in self._runner.store.rejections():
-            self._record(job)
-        for job in self._runner.store.undelivered():
-            self.settle(job)
+        rejections = self._runner.store.rejections()
+        steps: list[tuple[Callable[[JobRecord], None], JobRecord]] = [(self._record, job) for job in rejections]
+        steps += [(self.settle, job) for job in self._runner.store.undelivered()]
+        is_settled = True
+        for step, job in steps:
+            if is_stopping():
+                return False
+            try:
+                step(job)
+            except Exception:  # one that cannot be settled does not block the others
+                _log.exception("the verdict on a series of job %s has no effect yet", job.id, extra={"job": job.id})
+                is_settled = False
+        return is_settled
 
     def _record(self, rejection: JobRecord) -> None:
         """Record that a series is rejected, once its document is stored."""
@@ -249,7 +263,9 @@ class Reviews:
 
     def _settle(self, job: JobRecord, series: str) -> None:
         verdict = self.of(series)
-        if (wrong := self.discrepancy(series)) and self._gateway.has_series(series):
+        wrong = self.discrepancy(series)
+        if wrong and (series, wrong) not in self._reported and self._gateway.has_series(series):
+            self._reported.add((series, wrong))
             _log.warning("series %s: %s", series, wrong)
         if verdict is None:
             if not is_held(job, series) or self._gateway.has_series(series):

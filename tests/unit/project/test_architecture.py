@@ -159,6 +159,8 @@ MAY_CATCH_EVERYTHING: dict[str, str] = {
     "derived_series/orthanc/triggers.py": "the boundary of the rules' thread: without it no rule would fire any more",
     "derived_series/orthanc/study_watch.py": "an error with one study must not stop the waits for others",
     "derived_series/orthanc/bulk_driver.py": "the boundary of the runs' thread: without it no run would go on any more",
+    "derived_series/orthanc/reviews.py": "a verdict that cannot be settled must not hold up the others",
+    "derived_series/orthanc/verdict_settling.py": "the boundary of a thread: without it no verdict would be settled",
     "derived_series/orthanc/gateway.py": "a log line costs nothing but itself",
     "derived_series/orthanc/respond.py": "the boundary of callbacks: beyond it is a bare HTTP 500",
     "derived_series/jobs/pool/process.py": "the end of a child process: what its task raised is sent, if it can be",
