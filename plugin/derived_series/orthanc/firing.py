@@ -73,15 +73,17 @@ class Firer:
             _log.warning("rule %s fires for the series %s: job %s", rule.name, job.series, job.id)
         return True
 
-    def fail(self, rule: Rule, firing: Firing | None, instead: tuple[str, str], why: str, along: Note) -> None:
+    def fail(self, rule: Rule, firing: Firing | None, instead: tuple[str, str], why: str, along: Note) -> bool:
         """Write a failed job in place of one that cannot run; if resubmitted, it derives from the series that are here.
+
+        :returns: False if ``along`` raised ``Conflict``: the Orthanc that led before has written it.
 
         :param firing: what could be derived from them; None: nothing.
         :param instead: the series and the subject of the job in this case.
         :param why: the message of its error. :param along: see ``JobStore.add``.
         """
         if rule.derive is None:
-            return
+            return False
         named = None if firing is None else self._inputs_for(rule, firing.inputs, rule.derive)
         series, inputs = named or (instead[0], {})
         subject = instead[1] if firing is None else firing.subject
@@ -90,10 +92,14 @@ class Firer:
             why, remedy="send what is missing: the rule fires then. Resubmit the job to derive from what is here"
         )
         job = dataclasses.replace(job, state=State.FAILURE, problem=Problem.of(error), completed=time.time())
-        self._accept(job, rule, along, self._notifier.of_new_job(job, rule.name))
+        try:
+            self._accept(job, rule, along, self._notifier.of_new_job(job, rule.name))
+        except Conflict:
+            return False
         self._notifier.wake()
         with about_job(job.id):
             _log.warning("rule %s: job %s has failed: %s", rule.name, job.id, why)
+        return True
 
     def _job(
         self,
@@ -112,7 +118,7 @@ class Firer:
 
     def _accept(self, job: JobRecord, rule: Rule, *more: Note) -> None:
         act = Act("Derive", {"UserFrom": "Rule", "Rule": rule.name}, job.series, job.id)
-        self._runner.submit(job, None, together(*more, self._audit.note(act)))
+        self._runner.submit(job, None, together(*more, self._audit.note(act)), leading=True)
         self._audit.tell(act)
 
     def _inputs_for(

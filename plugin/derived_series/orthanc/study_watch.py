@@ -122,7 +122,8 @@ class StudyWatch:
     def _time_out(self, rule: Rule, late: StudyWait, evaluation: Evaluation, study: list[SeriesFacts]) -> None:
         lacking = f"{_seconds_of(rule):g} s are over, and the study lacks {missing_text(late.missing or {})}"
         if _otherwise(rule) == "Fail":
-            self._fail(rule, late, evaluation, study, lacking)
+            if not self._fail(rule, late, evaluation, study, lacking):
+                return
             done = "a failed job says so"
         else:
             jobs = self._derive_late(rule, evaluation)
@@ -143,11 +144,11 @@ class StudyWatch:
 
     def _fail(
         self, rule: Rule, late: StudyWait, evaluation: Evaluation, study: list[SeriesFacts], lacking: str
-    ) -> None:
-        """Write one failed job, together with the wait's end."""
+    ) -> bool:
+        """Write one failed job, together with the wait's end; False if another Orthanc has done so."""
         firing = next(iter(evaluation.firings), None)
         instead_of_it = next(iter(self._concerned(rule, study))).id, subject_of_study(rule, late.study)
-        self._firer.fail(rule, firing, instead_of_it, lacking, self._waits.note(late))
+        return self._firer.fail(rule, firing, instead_of_it, lacking, self._waits.end(late))
 
     @staticmethod
     def _concerned(rule: Rule, study: list[SeriesFacts]) -> list[SeriesFacts]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from derived_series.errors import InvalidRequest
+from derived_series.errors import Busy, Conflict, InvalidRequest
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.rules.evaluate import (
     Case,
@@ -25,6 +26,8 @@ from derived_series.jobs.rules.model import Rule
 from derived_series.jobs.rules.remarks import Remarks
 from derived_series.jobs.rules.study_waits import StudyWait, StudyWaits, WaitState
 from derived_series.orthanc.config import Settings
+from store_places import StorePlace
+from test_jobs_store import job
 
 EXPECTED = {"ct": {"Modality": "CT", "Count": 2}, "pet": {"Modality": "PT"}}
 
@@ -132,9 +135,9 @@ def test_waits_and_remarks_survive_a_restart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("are_old", [False, True], ids=["numbered", "of an older version"])
 def test_remarks_are_in_the_order_in_which_they_were_written_when_the_clock_is_set_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, are_old: bool
+    store_place: StorePlace, monkeypatch: pytest.MonkeyPatch, are_old: bool
 ) -> None:
-    store = JobStore(tmp_path)
+    store = store_place.open()
     remarks = Remarks(store)
     for number in range(50):
         remarks.put("r", f"/series/{number}", "before")
@@ -151,3 +154,24 @@ def test_remarks_are_in_the_order_in_which_they_were_written_when_the_clock_is_s
     assert texts[:3] == [("/series/49", "later"), ("/series/new", "after"), ("/series/49", "before")]
     assert len(texts) == 50 and texts[-1] == ("/series/2", "before")
     store.close()
+
+
+def test_only_the_orthanc_that_leads_writes_waits_and_the_jobs_of_rules(jobs_address: str, tmp_path: Path) -> None:
+    place = StorePlace(tmp_path / "jobs", jobs_address)
+    with closing(place.open("first")) as leading, closing(place.open("second")) as other:
+        wait = StudyWait("r", "study", 1.5, WaitState.WAITING, {"pet": (0, 1)}, 2.5)
+        waits, late = StudyWaits(leading), StudyWaits(other)
+        with pytest.raises(Busy):
+            late.put(wait)
+        waits.put(wait)
+        with pytest.raises(Busy):
+            late.forget([wait])
+        over = dataclasses.replace(wait, state=WaitState.LATE)
+        with pytest.raises(Busy):
+            other.add(job("late"), None, most=9, along=late.end(over), leading=True)
+        assert late.all() == [wait] and leading.page() == []
+        leading.add(job("first"), None, most=9, along=waits.end(over), leading=True)
+        with pytest.raises(Conflict, match="does not wait for the study"):
+            leading.add(job("second"), None, most=9, along=waits.end(over), leading=True)
+        assert [each.id for each in other.page()] == ["first"] and late.all() == [over]
+        other.add(job("requested"), None, most=9)  # a user may ask any of them

@@ -13,6 +13,7 @@ import pytest
 from derived_series.jobs.record import State
 from derived_series.jobs.rules.evaluate import SeriesFacts
 from derived_series.jobs.rules.study_waits import WaitState
+from derived_series.orthanc.firing import Firer
 from derived_series.orthanc.studies import StudyReader
 from rule_world import Pipelines, RuleGateway, World
 
@@ -214,3 +215,24 @@ def test_a_wait_takes_no_longer_than_its_time_after_the_clock_was_set_back(
     now += 100
     assert world.look_at_time() is None
     assert world.wait_of("r").state is WaitState.LATE and len(world.jobs()) == 1
+
+
+def test_two_orthancs_that_lead_one_after_the_other_fail_a_wait_once(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = start(rule())
+    world.came("c", "CT")
+    world.let_time_pass()
+    fail = Firer.fail
+
+    def late(firer: Firer, *arguments: Any) -> bool:
+        """Write the failed job when the other Orthanc has done so."""
+        monkeypatch.setattr(Firer, "fail", fail)
+        world.look_at_time()
+        return fail(firer, *arguments)
+
+    monkeypatch.setattr(Firer, "fail", late)
+    world.look_at_time()
+    (failed,) = world.jobs()
+    assert failed.state is State.FAILURE and world.wait_of("r").state is WaitState.LATE
+    assert len(world.texts("r")) == 1 and world.outbox.tallies()["watch"].waiting == 1

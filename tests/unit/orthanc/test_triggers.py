@@ -341,3 +341,18 @@ def test_the_options_of_a_result_go_on_in_a_chain(start: Start) -> None:
         assert world.trigger.apply(name)
     plain, one, other = (stored(world, job, f"of-{job.id}") for job in world.jobs())
     assert replaced(world, one)[1] == [plain.id] == replaced(world, other)[1]
+
+
+def test_jobs_of_rules_are_accepted_as_the_orthanc_that_leads(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has led may have looked at a series before more instances came."""
+    world = start(CT)
+    add = world.store.add
+    accepted = []
+
+    def recorded(job: JobRecord, image: bytes | None, **keys: Any) -> None:
+        accepted.append(keys["leading"])
+        add(job, image, **keys)
+
+    monkeypatch.setattr(world.store, "add", recorded)
+    world.came("c", "CT")
+    assert accepted == [True]

@@ -35,6 +35,7 @@ class FullStore(JobStore):
         *,
         most: int,
         along: Note | None = None,
+        leading: bool = False,
     ) -> None:
         raise self._refusal()
 

@@ -167,15 +167,15 @@ class JobRunner:
     def is_stopping(self) -> bool:
         return self._stopping.is_set()
 
-    def submit(self, job: JobRecord, image: bytes | None, along: Note | None = None) -> None:
+    def submit(self, job: JobRecord, image: bytes | None, along: Note | None = None, *, leading: bool = False) -> None:
         """Accept a job; it is on disk when this returns. One that has failed already is only told of.
 
-        :param along: see ``JobStore.add``.
+        :param along: see ``JobStore.add``. :param leading: whether only the Orthanc that leads may do so.
         :raises Busy: the queue or the disk is full, or the server stops.
         """
         if self._stopping.is_set():
             raise Busy("the server is stopping", retry_after=30)
-        self.store.add(job, image, most=self.limits.queue, along=along)
+        self.store.add(job, image, most=self.limits.queue, along=along, leading=leading)
         self._say(OVER if job.state.is_final else NEW, job.id)
 
     def wait(self, job_id: str, timeout: float) -> JobRecord:

@@ -87,11 +87,13 @@ class JobStore:
         *,
         most: int,
         along: Note | None = None,
+        leading: bool = False,
     ) -> None:
         """Accept a job, which is on disk when this returns.
 
         :param most: the most unfinished jobs.
         :param along: writes data that belongs to the job, in the same transaction.
+        :param leading: whether only the Orthanc that leads may do so.
         :raises Busy: there are that many, or the disk is full; nothing of the job is stored.
         """
         self._check_room(most)
@@ -99,7 +101,8 @@ class JobStore:
         try:
             if image is not None and job.image is not None and self.files.apart:
                 self.files.write_image(None, job.id, job.image, image)
-            with self.transaction(before=None if self.files.apart else self._image_of(job, image)) as db:
+            before = None if self.files.apart else self._image_of(job, image)
+            with self.transaction(leading=leading, before=before) as db:
                 if self._count_unfinished(db) >= most:
                     raise _queue_full(most)
                 row = _to_row(job)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from derived_series.errors import Conflict
 from derived_series.jobs.queue.database import Note, Transaction
 from derived_series.jobs.queue.store import JobStore
 
@@ -62,25 +63,32 @@ class StudyWaits:
         """The waits in a state, oldest first."""
         return self._select("WHERE state = ?", [state.value])
 
-    def note(self, wait: StudyWait) -> Note:
-        """A note that writes a wait; for ``JobRunner.submit(along=...)``."""
-        missing = json.dumps({name: list(counts) for name, counts in (wait.missing or {}).items()})
-        row = [wait.rule, wait.study, wait.since, wait.state.value, missing, wait.changed]
+    def end(self, wait: StudyWait) -> Note:
+        """A note that writes a wait whose time is over; for ``JobRunner.submit(along=...)``.
+
+        It raises ``Conflict`` unless the wait goes on: then another Orthanc has ended it.
+        """
 
         def write(db: Transaction) -> None:
-            db.execute("DELETE FROM study_waits WHERE rule = ? AND study = ?", [wait.rule, wait.study])
-            db.execute(f"INSERT INTO study_waits ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", row)
+            waiting = "rule = ? AND study = ? AND state = ?"
+            key = [wait.rule, wait.study, WaitState.WAITING.value]
+            if db.execute(f"SELECT 1 FROM study_waits WHERE {waiting}", key).fetchone() is None:
+                raise Conflict(f"the rule {wait.rule} does not wait for the study {wait.study} any more")
+            _put(db, wait)
 
         return write
 
     def put(self, wait: StudyWait) -> None:
-        """Write a wait; it is on disk when this returns. :raises Busy: the disk refuses it."""
-        with self._store.transaction() as db:
-            self.note(wait)(db)
+        """Write a wait as the Orthanc that leads; it is on disk when this returns.
+
+        :raises Busy: the disk refuses it, or another Orthanc leads.
+        """
+        with self._store.transaction(leading=True) as db:
+            _put(db, wait)
 
     def forget(self, waits: Collection[StudyWait]) -> None:
-        """Delete waits whose studies are gone."""
-        with self._store.transaction() as db:
+        """Delete waits whose studies are gone, as the Orthanc that leads."""
+        with self._store.transaction(leading=True) as db:
             for wait in waits:
                 db.execute("DELETE FROM study_waits WHERE rule = ? AND study = ?", [wait.rule, wait.study])
 
@@ -96,6 +104,13 @@ class StudyWaits:
         with self._store.reading() as db:
             rows = db.execute(f"SELECT {_COLUMNS} FROM study_waits {condition} ORDER BY since, study", values)
             return [_wait(row) for row in rows.fetchall()]
+
+
+def _put(db: Transaction, wait: StudyWait) -> None:
+    missing = json.dumps({name: list(counts) for name, counts in (wait.missing or {}).items()})
+    row = [wait.rule, wait.study, wait.since, wait.state.value, missing, wait.changed]
+    db.execute("DELETE FROM study_waits WHERE rule = ? AND study = ?", [wait.rule, wait.study])
+    db.execute(f"INSERT INTO study_waits ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", row)
 
 
 def _wait(row: Sequence[Any]) -> StudyWait:
