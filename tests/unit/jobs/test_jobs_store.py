@@ -9,18 +9,23 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from derived_series.errors import Busy, Conflict, DerivedSeriesError, NotFound
 from derived_series.jobs.queue.job_files import FolderFiles
+from derived_series.jobs.queue.limits import Limits
+from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.queue.store import JobStore
+from derived_series.jobs.queue.uploads import KeptUploads
 from derived_series.jobs.record import JobRecord, Problem, State
 from derived_series.jobs.rules.evaluate import Firing
 from derived_series.jobs.rules.log import Fired, FiringLog
+from derived_series.jobs.work.entry import WORK
 from store_places import StorePlace
 
 
@@ -94,6 +99,36 @@ def test_what_is_resubmitted_at_this_moment_is_not_forgotten(store: JobStore) ->
     with pytest.raises(Conflict, match="is not over"):
         store.delete("a")
     assert store.get("a").state is State.PENDING
+
+
+def test_an_image_and_its_job_go_together(store: JobStore, store_place: StorePlace) -> None:
+    """One Orthanc resubmits a job while another removes the images of old failures."""
+    failed = job("a", state=State.FAILURE, image="image.npy")
+    store.add(failed, b"image", most=9)
+    again = dataclasses.replace(failed, state=State.PENDING)
+    assert store.exchange(failed, again, store.if_image_is_kept(failed))
+    assert not store.remove_image_of_failed("a") and store.read_image(again) == b"image"
+    assert store.exchange(again, failed)
+    assert store.remove_image_of_failed("a") and store_place.kept_images() == set()
+    with pytest.raises(Conflict, match="the image of job a is not kept any more"):
+        store.exchange(failed, again, store.if_image_is_kept(failed))
+    assert store.get("a") == failed and not store.remove_image_of_failed("b")
+
+
+def test_an_image_is_kept_whose_job_is_resubmitted_just_before_it_would_go(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add(job("a", state=State.FAILURE, image="image.npy", completed=1.0), b"image", most=9)
+    runner = JobRunner(store, ThreadPoolExecutor(1), WORK, cast(Any, None), Limits(), lambda record: 60.0)
+    remove = store.remove_image_of_failed
+
+    def late(job_id: str) -> bool:
+        runner.resubmit(job_id)  # by another Orthanc
+        return remove(job_id)
+
+    monkeypatch.setattr(store, "remove_image_of_failed", late)
+    KeptUploads(store, Limits()).tidy_when_due(time.time())
+    assert store.get("a").state is State.PENDING and store.read_image(store.get("a")) == b"image"
 
 
 def test_a_record_is_exchanged_for_what_was_made_from_it_alone(store: JobStore) -> None:

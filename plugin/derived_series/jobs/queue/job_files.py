@@ -43,7 +43,12 @@ class JobFiles(ABC):
         """Read bytes of an image. :param count: None: all from ``start`` on. :raises NotFound: it does not exist."""
 
     @abstractmethod
-    def remove_image(self, job_id: str) -> None: ...
+    def has_image(self, db: Transaction, job_id: str, name: str) -> bool:
+        """Whether an image exists. :param db: the transaction to look in, unless it is a file."""
+
+    @abstractmethod
+    def remove_image(self, job_id: str, db: Transaction | None = None) -> None:
+        """Remove an image. :param db: a transaction to remove it in, unless it is a file."""
 
     @abstractmethod
     def remove_stray_images(self, is_done_with: Callable[[str], bool]) -> int:
@@ -125,7 +130,10 @@ class FolderFiles(JobFiles):
         except FileNotFoundError as error:
             raise _no_image(job_id) from error
 
-    def remove_image(self, job_id: str) -> None:
+    def has_image(self, db: Transaction, job_id: str, name: str) -> bool:
+        return (self.job_folder(job_id) / name).exists()
+
+    def remove_image(self, job_id: str, db: Transaction | None = None) -> None:
         shutil.rmtree(self.job_folder(job_id), ignore_errors=True)
 
     def remove_stray_images(self, is_done_with: Callable[[str], bool]) -> int:
@@ -219,8 +227,14 @@ class TableFiles(JobFiles):
             raise _no_image(job_id)
         return bytes(row[0])
 
-    def remove_image(self, job_id: str) -> None:
-        self._delete("images", job_id)
+    def has_image(self, db: Transaction, job_id: str, name: str) -> bool:
+        return db.execute("SELECT 1 FROM images WHERE job = ?", [job_id]).fetchone() is not None
+
+    def remove_image(self, job_id: str, db: Transaction | None = None) -> None:
+        if db is None:
+            self._delete("images", job_id)
+        else:
+            db.execute("DELETE FROM images WHERE job = ?", [job_id])
 
     def remove_stray_images(self, is_done_with: Callable[[str], bool]) -> int:
         with self._database.reading() as db:

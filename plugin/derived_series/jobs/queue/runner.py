@@ -22,7 +22,7 @@ from derived_series.jobs.pool.environments import Environments
 from derived_series.jobs.queue.announcer import Announcer
 from derived_series.jobs.queue.clock import SteadyClock
 from derived_series.jobs.queue.completions import Completions
-from derived_series.jobs.queue.database import Note
+from derived_series.jobs.queue.database import Note, together
 from derived_series.jobs.queue.ends import Ends
 from derived_series.jobs.queue.leftovers import Leftovers
 from derived_series.jobs.queue.limits import Limits
@@ -233,13 +233,9 @@ class JobRunner:
             problem=None,
             next_try=0.0,
         )
-        with self._uploads.lock:  # nothing is resubmitted while its image is being removed
-            if job.image is not None and job.result is None and self.store.image_size(job) is None:
-                raise Conflict(
-                    f"the image of job {job_id} is not kept any more",
-                    remedy="send it again as a new request; FailedUploadsDays and FailedUploadsMB say what is kept",
-                )
-            self.renew(job, again, along)
+        notes = [] if job.result is not None else [self.store.if_image_is_kept(job)]
+        notes += [] if along is None else [along]
+        self.renew(job, again, together(*notes))
 
     def renew(self, former: JobRecord, job: JobRecord, along: Note | None = None) -> None:
         """Write the new record of a job that is over; when it is pending, it runs again.

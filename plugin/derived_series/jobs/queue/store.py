@@ -149,6 +149,28 @@ class JobStore:
         """Remove the uploaded image of a job."""
         self.files.remove_image(job_id)
 
+    def remove_image_of_failed(self, job_id: str) -> bool:
+        """Remove the uploaded image of a job, unless it was resubmitted. :returns: whether it was removed."""
+        with self.transaction() as db:
+            failed = "SELECT 1 FROM jobs WHERE id = ? AND state = 'Failure'"
+            if db.execute(failed, [job_id]).fetchone() is None:
+                return False
+            self.files.remove_image(job_id, db)
+            return True
+
+    def if_image_is_kept(self, job: JobRecord) -> Note:
+        """A note that requires the uploaded image of a job. It raises ``Conflict`` if that was removed."""
+        name = job.image
+
+        def check(db: Transaction) -> None:
+            if name is not None and not self.files.has_image(db, job.id, name):
+                raise Conflict(
+                    f"the image of job {job.id} is not kept any more",
+                    remedy="send it again as a new request; FailedUploadsDays and FailedUploadsMB say what is kept",
+                )
+
+        return check
+
     def remove_stray_images(self) -> int:
         """Remove images whose jobs were never accepted, succeeded or are gone (after a crash between two steps)."""
         return self.files.remove_stray_images(self._is_done_with)

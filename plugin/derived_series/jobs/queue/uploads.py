@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -55,21 +54,16 @@ def superfluous(uploads: Sequence[Upload], limits: Limits, now: float) -> Iterat
 
 
 class KeptUploads:
-    """The images of failed jobs, and the regular removal of those that are too old or too many.
-
-    :ivar lock: held while images are removed: who holds it finds each of them whole or gone.
-    """
+    """The images of failed jobs, and the regular removal of those that are too old or too many."""
 
     def __init__(self, store: JobStore, limits: Limits):
-        self.lock = threading.Lock()
         self._store = store
         self._limits = limits
         self._tidy_at = 0.0
 
     def all(self) -> list[Upload]:
         """The images that are kept, that of the newest failure first."""
-        with self.lock:
-            return failed_uploads(self._store)
+        return failed_uploads(self._store)
 
     def tidy_soon(self) -> None:
         """Have ``tidy_when_due`` look at once."""
@@ -83,8 +77,7 @@ class KeptUploads:
         if time.monotonic() < self._tidy_at:
             return
         self._tidy_at = time.monotonic() + _TIDY_SECONDS
-        with self.lock:
-            for upload, why in superfluous(failed_uploads(self._store), self._limits, now):
-                self._store.remove_image(upload.job_id)
+        for upload, why in superfluous(failed_uploads(self._store), self._limits, now):
+            if self._store.remove_image_of_failed(upload.job_id):
                 with about_job(upload.job_id):
                     _log.warning("the image of job %s (%d bytes) is removed: %s", upload.job_id, upload.size, why)
