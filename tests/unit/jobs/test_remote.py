@@ -7,6 +7,7 @@ import inspect
 import json
 import pickle
 import threading
+import time
 from concurrent.futures import CancelledError
 from dataclasses import replace
 from datetime import datetime
@@ -17,6 +18,8 @@ import pytest
 from pydantic import ValidationError
 
 import derived_series.errors as errors
+import derived_series.jobs.remote.bundle as bundle_module
+import derived_series.jobs.remote.remote_executor as remote_executor
 from derived_series.dicomweb.client import Connection
 from derived_series.errors import Advice, Choice, Conflict, DerivedSeriesError, InvalidRequest, StorageError, Superseded
 from derived_series.jobs.box.cache import BundleCache
@@ -27,7 +30,7 @@ from derived_series.jobs.pool.launch import Interpreter
 from derived_series.jobs.pool.worker import WorkerLost
 from derived_series.jobs.queue.outcomes import is_death, outcome_of
 from derived_series.jobs.remote.attempts import HEADER, Attempts, RemoteAttempt
-from derived_series.jobs.remote.bundle import PART_BYTES, Bundle
+from derived_series.jobs.remote.bundle import PART_BYTES, Bundle, sha256_of
 from derived_series.jobs.remote.bundles import Bundles
 from derived_series.jobs.remote.cluster import Cluster
 from derived_series.jobs.remote.errand import Errand, to_be_done
@@ -539,3 +542,36 @@ def test_credentials_are_nobody_elses_to_read(tmp_path: Path) -> None:
     file.write_text("nothing\n")
     with pytest.raises(InvalidRequest, match="neither user:password nor"):
         read_credentials(file)
+
+
+def test_a_file_of_the_blueprint_folders_that_cannot_be_read_is_named_and_tried_again(
+    tmp_path: Path, executor: RemoteExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "notes.txt").write_text("of the pipelines")
+    is_readable = False
+
+    def digest_of(path: Path) -> str:
+        if not is_readable:
+            raise PermissionError(13, "Permission denied", str(path))
+        return sha256_of(path)
+
+    monkeypatch.setattr(bundle_module, "sha256_of", digest_of)
+    monkeypatch.setattr(remote_executor, "_READ_AGAIN_SECONDS", 0.01)
+    bundles, starts = Bundles([str(tmp_path)]), threading.Event()
+    executor._bundle = bundles.digest
+    monkeypatch.setattr(executor, "_start", starts.set)  # a process of its own, for which there is no scheduler
+    executor.start()
+    end = time.monotonic() + 20
+    while executor._unreadable is None:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert "notes.txt in the blueprint folders cannot be read: Permission denied" in str(executor.lack)
+    assert str(executor.problem) in str(executor.lack) and not starts.is_set()
+    file = tmp_path / "gpu.json"
+    file.write_text(json.dumps({"Bundle": "a", "Catalogue": catalogue_to_json(Catalogue({}, {}, {}, []))}))
+    environment = RemoteEnvironment("gpu", executor._cluster, executor, file, bundles.digest)
+    assert environment.describe(len, ()).exception(0) is None, "what is known of its pipelines is still known"
+    is_readable = True
+    assert starts.wait(20)
+    assert "notes.txt" not in str(executor.lack)
+    executor.shutdown()

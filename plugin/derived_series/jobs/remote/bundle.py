@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from derived_series.errors import Conflict, NotFound
+from derived_series.errors import Conflict, NotFound, StorageError
 
 #: The most bytes of an image or file in one answer.
 PART_BYTES = 16 << 20
@@ -42,13 +42,23 @@ class Bundle:
 
     @classmethod
     def of(cls, folders: Iterable[str]) -> Bundle:
-        """Read all files of the folders except hidden ones."""
+        """Read all files of the folders except hidden ones.
+
+        :raises StorageError: one cannot be read; the message names it.
+        """
         roots = [Path(folder) for folder in folders]
-        files = {
-            f"{number}/{path.relative_to(root).as_posix()}": _bundled(path)
-            for number, root in enumerate(roots)
-            for path in _files(root)
-        }
+        try:
+            files = {
+                f"{number}/{path.relative_to(root).as_posix()}": _bundled(path)
+                for number, root in enumerate(roots)
+                for path in _files(root)
+            }
+        except OSError as error:
+            raise StorageError(
+                f"{error.filename} in the blueprint folders cannot be read: {error.strerror}",
+                remedy="let Orthanc's user read it (chown), or take it away from there",
+                transient=True,
+            ) from error
         return cls(files, len(roots))
 
     @property

@@ -53,7 +53,7 @@ class RemoteEnvironment:
         :param describe, folders: not used: they are this machine's, and workers have their own.
         """
         kept = self._kept()
-        if kept is not None and (kept[0] == self._bundle() or self._executor.lack is not None):
+        if kept is not None and (self._executor.lack is not None or kept[0] == self._bundle()):
             return _done(kept[1])
         if (lack := self._executor.lack) is not None:
             return _done(_unknown(f"it {lack}"))

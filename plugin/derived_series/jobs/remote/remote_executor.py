@@ -38,6 +38,8 @@ _DEATH_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
 _START_AGAIN_SECONDS = 5.0
 _LOG_AGAIN_SECONDS = 60.0
+#: Seconds after which blueprint folders that cannot be read are tried again.
+_READ_AGAIN_SECONDS = 10.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -96,6 +98,7 @@ class RemoteExecutor(PlacedExecutor):
         self._calls: dict[str, _Call] = {}
         self._connected = ConnectedWorkers(cluster, self._versions, (), "the scheduler has not answered yet")
         self._logged: tuple[str | None, float] = "", 0.0  # the problem that was logged last, and when; empty: none
+        self._unreadable: str | None = None  # why the blueprint folders cannot be read
         self._stopping = threading.Event()
         self._launched: Launched | None = None
         self._threads = [
@@ -129,6 +132,8 @@ class RemoteExecutor(PlacedExecutor):
     @property
     def lack(self) -> str | None:
         """What a waiting job waits for, other than for running ones; None if nothing."""
+        if self._unreadable is not None:
+            return f"waits until Orthanc can read what its workers need: {self._unreadable}"
         return self._connected.lack
 
     def processes(self) -> list[dict[str, Any]]:
@@ -156,8 +161,8 @@ class RemoteExecutor(PlacedExecutor):
 
     @property
     def problem(self) -> str | None:
-        """Why the scheduler cannot be reached; None if it can."""
-        return self._connected.problem
+        """Why the scheduler cannot be reached, or is not asked; None if it can."""
+        return self._unreadable or self._connected.problem
 
     # -- calls -----------------------------------------------------------------------------------------------------
 
@@ -277,7 +282,7 @@ class RemoteExecutor(PlacedExecutor):
 
     def _serve(self) -> None:
         """Run the bridge process, read its messages, and restart it when it ends."""
-        self._bundle()  # now, because reading the folders may take a while and no job waits for it yet
+        self._read_bundle()  # now, because reading the folders may take a while and no job waits for it yet
         while not self._stopping.is_set():
             began = time.monotonic()
             pipe = self._start()
@@ -285,6 +290,20 @@ class RemoteExecutor(PlacedExecutor):
                 self._hear(pipe)
                 self._let_go()
             self._stopping.wait(max(0.0, began + _START_AGAIN_SECONDS - time.monotonic()))
+
+    def _read_bundle(self) -> None:
+        """Read the blueprint folders, again and again if they cannot be read."""
+        while not self._stopping.is_set():
+            try:
+                self._bundle()
+            except StorageError as error:
+                if error.message != self._unreadable:
+                    _log.error("environment %s: %s", self._name, error)
+                self._unreadable = error.message
+                self._stopping.wait(_READ_AGAIN_SECONDS)
+            else:
+                self._unreadable = None
+                return
 
     def _start(self) -> Pipe | None:
         cluster = self._cluster
