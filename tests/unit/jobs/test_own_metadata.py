@@ -11,7 +11,7 @@ import pytest
 from derived_series.dicomweb.client import Client
 from derived_series.errors import NotFound
 from derived_series.jobs.own_metadata import provenance_in, retrieval_in
-from derived_series.jobs.work import fit, retrieval
+from derived_series.jobs.work import fit, removal, retrieval
 
 
 def client_with(metadata: bytes | None) -> Client:
@@ -28,11 +28,13 @@ def client_with(metadata: bytes | None) -> Client:
 @pytest.mark.parametrize("metadata", [None, b"seen", b"\xff", b"[" * 100_000, b"3", b"null", b"[]", b"{}"])
 def test_metadata_that_another_program_wrote_says_nothing_to_a_worker(metadata: bytes | None) -> None:
     client = client_with(metadata)
-    assert not fit._is_derived(client, "s") and retrieval._mark_of(client, "s", "j") is None
+    assert not fit._is_derived(client, "s") and not removal._is_accepted(client, "s")
+    assert retrieval._mark_of(client, "s", "j") is None
 
 
 def test_our_own_metadata_is_known() -> None:
     assert fit._is_derived(client_with(b'{"Job": "j", "Parents": []}'), "s")
+    assert removal._is_accepted(client_with(b'{"State": "Accepted"}'), "s")
     mark = client_with(b'{"Job": "j", "Server": "pacs"}')
     assert retrieval._mark_of(mark, "s", "j") == {"Server": "pacs"} and retrieval._mark_of(mark, "s", "k") is None
 

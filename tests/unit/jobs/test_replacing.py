@@ -45,9 +45,9 @@ class Server:
         self.series.discard(path.removeprefix("/series/"))
         return True
 
-    def get_json(self, path: str) -> Any:
+    def get_bytes(self, path: str) -> bytes:
         if self.accepted is not None and f"/{self.accepted}/" in path:
-            return {"State": "Accepted"}
+            return b'{"State": "Accepted"}'
         raise NotFound(path)
 
     def post_json(self, path: str, body: str) -> Any:

@@ -7,13 +7,14 @@ from typing import Any
 
 from derived_series.dicomweb.client import Client
 from derived_series.dicomweb.readback import find_any_series, remove_series
-from derived_series.errors import DerivedSeriesError, NotFound
+from derived_series.errors import DerivedSeriesError
 from derived_series.identifiers import series_uids_of
 from derived_series.jobs.messages import DeriveTask, Outcome
 from derived_series.jobs.metadata import REVIEW
 from derived_series.jobs.requests.verdict import ACCEPTED
 from derived_series.jobs.stored_series import with_warnings
 from derived_series.jobs.work.attempt import Attempt
+from derived_series.jobs.work.series_metadata import metadata_of
 
 #: The key of a job's answer with the series that it still has to remove, as its own replace them.
 REPLACING = "Replacing"
@@ -48,10 +49,8 @@ def without_former(attempt: Attempt, result: Mapping[str, Any]) -> dict[str, Any
 
 
 def _is_accepted(client: Client, series: str) -> bool:
-    try:
-        return bool(client.get_json(f"/series/{series}/metadata/{REVIEW}")["State"] == ACCEPTED)
-    except NotFound:  # no verdict, or no series
-        return False
+    verdict = metadata_of(client, series, REVIEW)
+    return isinstance(verdict, dict) and verdict.get("State") == ACCEPTED
 
 
 def remove_leftovers(task: DeriveTask) -> Outcome:
