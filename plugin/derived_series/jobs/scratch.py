@@ -1,12 +1,17 @@
-"""The scratch folders of jobs, which have to be removed for a worker that was killed."""
+"""The workers' scratch folder: what is in it has to be removed for a worker that was killed."""
 
 from __future__ import annotations
 
 import re
 import shutil
+import time
 from pathlib import Path
 
 from derived_series.jobs.record import JobRecord, State
+
+#: Seconds without use after which a file is removed that is held for the review page, and a folder of a comparison.
+HELD_SECONDS = 300.0
+_COMPARISON_SECONDS = 3600.0
 
 
 def prefix_of(job_id: str) -> str:
@@ -29,3 +34,18 @@ def remove_folders(folder: Path, job_id: str = "") -> None:
     """Remove the folders of a job; by default of all jobs."""
     for left in folder.glob(f"{prefix_of(job_id)}*" if job_id else "derived-series-*"):
         shutil.rmtree(left, ignore_errors=True)
+
+
+def remove_unused(folder: Path) -> None:
+    """Remove what workers hold there for later, or would have removed, after a time without use."""
+    for pattern, seconds in (("instance-*", HELD_SECONDS), ("compare-*", _COMPARISON_SECONDS)):
+        for left in folder.glob(pattern):
+            try:
+                if time.time() - left.stat().st_mtime < seconds:
+                    continue
+                if left.is_dir():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    left.unlink()
+            except OSError:  # a worker has removed it, or the disk refuses
+                continue

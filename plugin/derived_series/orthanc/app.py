@@ -65,6 +65,7 @@ from derived_series.orthanc.routes.remote import RemoteRoutes
 from derived_series.orthanc.routes.review_page import ReviewRoutes
 from derived_series.orthanc.routes.rules import RuleRoutes
 from derived_series.orthanc.routes.verdict import VerdictRoutes
+from derived_series.orthanc.scratch_sweep import ScratchSweep
 from derived_series.orthanc.studies import tag_numbers
 from derived_series.orthanc.study_watch import StudyWatch
 from derived_series.orthanc.triggers import RuleTrigger
@@ -252,9 +253,9 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     # From Orthanc's start to its end.
     files = (audit_file,) if json_log is None else (audit_file, json_log)
     memory = MemoryReturn(trim_of_libc())
-    life = LifeCycle(
-        storage, pools, leftovers, runner, notifier, trigger, bulk, Settling(reviews, nodes), memory, files
-    )
+    sweep = ScratchSweep(scratch)
+    settling = Settling(reviews, nodes)
+    life = LifeCycle(storage, pools, leftovers, runner, notifier, trigger, bulk, settling, memory, sweep, files)
     gateway.on_changes(life.begin, life.end, trigger.wake)
     _log.warning("%d workers; jobs in %s; blueprints in %s", settings.workers, storage.place, ", ".join(folders))
     return gateway

@@ -14,6 +14,7 @@ from derived_series.orthanc.bulk_driver import BulkDriver
 from derived_series.orthanc.job_storage import JobStorage
 from derived_series.orthanc.log_format import JsonLog
 from derived_series.orthanc.memory_return import MemoryReturn
+from derived_series.orthanc.scratch_sweep import ScratchSweep
 from derived_series.orthanc.triggers import RuleTrigger
 from derived_series.orthanc.verdict_settling import Settling
 from derived_series.orthanc.worker_pools import WorkerPools
@@ -35,11 +36,13 @@ class LifeCycle:
     bulk: BulkDriver
     settling: Settling
     memory: MemoryReturn
+    sweep: ScratchSweep
     files: tuple[AuditFile | JsonLog, ...]
 
     def begin(self) -> None:
         """Begin when Orthanc has started and answers requests; if jobs cannot be kept, nothing else begins."""
         self.memory.start()
+        self.sweep.start()
         if self.storage.store.problem is not None:
             return
         self.leftovers.start()
@@ -93,6 +96,7 @@ class LifeCycle:
         self.leftovers.stop()
         self.notifier.stop()
         self.memory.stop()
+        self.sweep.stop()
         self.storage.close()
         for file in self.files:
             file.close()

@@ -14,8 +14,12 @@ import requests
 
 from derived_series.dicomweb.client import Client, Connection
 from derived_series.errors import NotFound
+from derived_series.jobs.pool.executor import ProcessExecutor
+from derived_series.jobs.scratch import remove_unused
 from derived_series.jobs.work import held_files
 from derived_series.jobs.work.held_files import LARGE_BYTES, held_file
+from derived_series.orthanc.scratch_sweep import ScratchSweep
+from waiting import soon
 
 
 class Answer:
@@ -93,10 +97,34 @@ def test_those_that_nobody_asks_for_go_when_another_comes(tmp_path: Path, monkey
     assert sorted(file.read_bytes()[:1] for file in tmp_path.iterdir()) == [b"u", b"z"], "the one of longest ago went"
 
 
-def test_one_that_nobody_asks_for_goes_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(held_files, "_KEPT_SECONDS", -0.9)  # so that it is looked at after 0.1 s
-    file = held(Server(a=("x", LARGE_BYTES)), "a", tmp_path)
-    end = time.monotonic() + 20
-    while file is not None and file.exists():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+def hold(name: str, folder: str) -> None:
+    assert held(Server(a=(name, LARGE_BYTES)), "a", Path(folder)) is not None
+
+
+def nothing() -> None:
+    """Initializes a worker."""
+
+
+def test_one_that_nobody_asks_for_goes_although_its_worker_has_ended(tmp_path: Path) -> None:
+    """So does what a worker that was killed has left of a download, or of a comparison."""
+    executor = ProcessExecutor(1, initializer=nothing)
+    executor.submit(hold, "old", str(tmp_path)).result(30)
+    executor.shutdown()
+    (tmp_path / "instance-cut.part").write_bytes(b"half")
+    (tmp_path / "compare-x").mkdir()
+    (tmp_path / "compare-x" / "file").write_bytes(b"x")
+    for file in tmp_path.iterdir():
+        os.utime(file, (0, time.time() - 3601))
+    hold("new", str(tmp_path / "."))
+    (tmp_path / "compare-y").mkdir()
+    (tmp_path / "derived-series-job-x").mkdir()
+    os.utime(tmp_path / "derived-series-job-x", (0, 0))
+    kept = {"instance-new.dcm", "compare-y", "derived-series-job-x"}
+    sweep = ScratchSweep(tmp_path, pause=0.05)
+    sweep.start()
+    try:
+        soon(lambda: {file.name for file in tmp_path.iterdir()} == kept)
+    finally:
+        sweep.stop()
+    remove_unused(tmp_path / "that is not there")
+    assert {file.name for file in tmp_path.iterdir()} == kept, "a job's is removed with its job"

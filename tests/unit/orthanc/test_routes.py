@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,11 @@ def test_a_job_is_accepted_listed_and_cancelled_below_its_series(client: RouteCl
     assert client.get(f"/series/{OTHER}/jobs/{job['ID']}").status == 404
     assert client.delete(job["Path"]).status == 409  # it is not over
     assert client.post(f"{job['Path']}/cancel").status == 200
+
+
+def test_the_scratch_folder_is_swept_from_the_start_on(client: RouteClient) -> None:
+    client.gateway.begin()
+    assert "scratch" in [thread.name for thread in threading.enumerate()]
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,22 @@
 """Caching large instances, of which pages read frames, as files in a folder that all workers share.
 
 Orthanc only returns whole instances, but a page needs only a few frames at a time of a segmentation of some hundred MB.
+Orthanc's process removes them (``scratch.remove_unused``), as it outlives the worker.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 from derived_series.dicomweb.client import Client
+from derived_series.jobs.scratch import HELD_SECONDS
 
 #: The least bytes of an instance that is cached.
 LARGE_BYTES = 8 << 20
-#: Seconds without use after which a file is removed, and the most bytes of all files.
-_KEPT_SECONDS = 300.0
+#: The most bytes of all files.
 _MOST_BYTES = 4 << 30
 _CHUNK_BYTES = 1 << 20
 
@@ -37,7 +37,6 @@ def held_file(client: Client, instance: str, folder: str) -> Path | None:
         if not path.exists():
             _remove_until_there_is_room(path.parent, int(attachment["FileSize"]))
             _fetch(client, instance, path)
-            _remove_later(path)
         os.utime(path)
     except OSError:  # a full or read-only disk: it is fetched each time then
         return None
@@ -64,26 +63,5 @@ def _remove_until_there_is_room(folder: Path, size: int) -> None:
     total = size
     for file, status in sorted(files.items(), key=lambda item: item[1].st_mtime, reverse=True):
         total += status.st_size
-        if total > _MOST_BYTES or time.time() - status.st_mtime > _KEPT_SECONDS:
+        if total > _MOST_BYTES or time.time() - status.st_mtime > HELD_SECONDS:
             file.unlink(missing_ok=True)
-
-
-def _remove_later(path: Path) -> None:
-    """Remove the file after a while without use."""
-
-    def look() -> None:
-        try:
-            unused = time.time() - path.stat().st_mtime
-            if unused >= _KEPT_SECONDS:
-                path.unlink()
-                return
-        except OSError:
-            return
-        wait(_KEPT_SECONDS - unused)
-
-    def wait(seconds: float) -> None:
-        timer = threading.Timer(seconds + 1, look)
-        timer.daemon = True
-        timer.start()
-
-    wait(_KEPT_SECONDS)
