@@ -395,6 +395,18 @@ def test_pages_and_history(store: JobStore, store_place: StorePlace) -> None:
     assert store.counts()[State.SUCCESS] == 4
 
 
+def test_the_jobs_that_ended_first_are_forgotten_first(store: JobStore) -> None:
+    """One that waited for long is there for whoever waits for its end; the clock may be set back."""
+    now = time.time()
+    for name, completed in {"former": None, "slow": now, "first": now - 9, "future": now + 9e4, "last": now}.items():
+        store.add(job(name, state=State.FAILURE, completed=completed), None, most=9)
+    left = []
+    for keep in (4, 3, 2, 1):
+        store.forget_oldest(keep)
+        left.append([each.id for each in store.page()])
+    assert left == [["slow", "first", "future", "last"], ["slow", "first", "last"], ["slow", "last"], ["last"]]
+
+
 def test_jobs_whose_destinations_wait_for_a_verdict_are_not_forgotten(store: JobStore) -> None:
     for name, states in {
         "held": {"a": "Success", "b": "Held"},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -31,6 +32,9 @@ _COLUMNS = tuple(_COLUMN_OF.get(name, name) for name in _FIELDS)
 _DERIVED = ("pipeline", "replaces", "preview", "verdict", "made", "held", "undelivered")
 _JSON = frozenset({"request", "result"})
 _UNFINISHED = "state IN ('Pending', 'Running', 'Retry')"
+
+#: By how much the clocks of several Orthancs may differ.
+_CLOCKS_DIFFER_SECONDS = 60.0
 
 #: The LIMIT of a query without a limit.
 _ALL = 1 << 62
@@ -369,12 +373,15 @@ class JobStore:
         self.files.remove(job_id)
 
     def forget_oldest(self, keep: int) -> None:
-        """Delete the oldest jobs that are over, except the newest ``keep``, like Orthanc's JobsHistorySize.
+        """Delete the jobs that are over, except the ``keep`` that ended last, like Orthanc's JobsHistorySize.
 
-        Those whose destinations wait for a verdict are kept.
+        Those whose destinations wait for a verdict are kept. One that ended in the future did so before the clock was
+        set back.
         """
         over = "state IN ('Success', 'Failure') AND dirty = 0 AND held = 0"
-        old = self._select(f"WHERE {over} ORDER BY seq DESC LIMIT ? OFFSET ?", [_ALL, keep])
+        ended = "CASE WHEN completed <= ? THEN completed ELSE 0 END"
+        values = [time.time() + _CLOCKS_DIFFER_SECONDS, _ALL, keep]
+        old = self._select(f"WHERE {over} ORDER BY {ended} DESC, seq DESC LIMIT ? OFFSET ?", values)
         for job in old:
             with suppress(Conflict):  # it was resubmitted just now
                 self.delete(job.id)
