@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import os
 import pickle
 import threading
 import time
@@ -24,6 +25,7 @@ from derived_series.dicomweb.client import Connection
 from derived_series.errors import Advice, Choice, Conflict, DerivedSeriesError, InvalidRequest, StorageError, Superseded
 from derived_series.jobs.box.cache import BundleCache
 from derived_series.jobs.box.credentials import read_credentials
+from derived_series.jobs.box.file_lock import locked
 from derived_series.jobs.messages import Catalogue, DeriveTask, Outcome
 from derived_series.jobs.pool.environments import Environments
 from derived_series.jobs.pool.launch import Interpreter
@@ -309,6 +311,80 @@ def test_what_is_not_what_its_digest_says_is_refused(tmp_path: Path) -> None:
     (tmp_path / "here" / "one" / "a.py").write_text("A = 12345\n")
     with pytest.raises(Conflict, match=r"a\.py has changed since"):
         bundle.part(hashlib.sha256(b"A = 1\n").hexdigest(), 0)
+
+
+def small_bundle(folder: Path, *names: str) -> Bundle:
+    folder.mkdir(parents=True)
+    for name in names:
+        (folder / name).write_text(f"{name} of {folder.name}")
+    return Bundle.of([str(folder)])
+
+
+def test_what_a_killed_download_has_left_is_removed(tmp_path: Path) -> None:
+    bundle = small_bundle(tmp_path / "here", "a.py")
+    there = tmp_path / "there"
+    BundleCache(there)
+    lefts = [there / "files" / "part-1", there / "bundles" / "part-2", there / "bundles" / "part-3"]
+
+    def leave() -> None:
+        lefts[0].write_text("a part")
+        for left in lefts[1:]:
+            (left / "0").mkdir(parents=True)
+
+    leave()
+    cache = BundleCache(there)
+    assert not any(left.exists() for left in lefts), "at the start"
+    leave()
+    cache.folders(bundle.digest, lambda: bundle.manifest, bundle.part)
+    assert not any(left.exists() for left in lefts), "of another worker that was killed meanwhile"
+
+
+def test_the_start_of_one_worker_leaves_what_another_downloads(tmp_path: Path) -> None:
+    bundle = small_bundle(tmp_path / "here", "a.py")
+
+    def part(sha256: str, offset: int) -> bytes:
+        BundleCache(tmp_path / "there")
+        return bundle.part(sha256, offset)
+
+    (folder,) = BundleCache(tmp_path / "there").folders(bundle.digest, lambda: bundle.manifest, part)
+    assert (Path(folder) / "a.py").read_text() == "a.py of here"
+
+
+def test_one_worker_of_a_folder_removes_nothing_that_another_fetches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has been fetched is in no bundle for a moment."""
+    cache = BundleCache(tmp_path / "there")
+    bundle = small_bundle(tmp_path / "here", "a.py")
+    fetches, forgets = os.link, BundleCache._forget
+    is_locked: list[bool] = []
+
+    def link(source: Path, target: Path) -> None:
+        is_locked.append(locked(cache._lock, wait=False) is None)
+        fetches(source, target)
+
+    def forget(other: BundleCache) -> None:
+        is_locked.append(locked(cache._lock, wait=False) is None)
+        forgets(other)
+
+    monkeypatch.setattr(os, "link", link)
+    monkeypatch.setattr(BundleCache, "_forget", forget)
+    cache.folders(bundle.digest, lambda: bundle.manifest, bundle.part)
+    assert is_locked == [True, True]
+
+
+def test_folders_that_a_worker_uses_are_kept_for_it(tmp_path: Path) -> None:
+    cache, other = BundleCache(tmp_path / "there"), BundleCache(tmp_path / "there")
+    bundles = [small_bundle(tmp_path / f"here {number}", "a.py") for number in range(9)]
+    (folder,) = cache.folders(bundles[0].digest, lambda: bundles[0].manifest, bundles[0].part)
+    os.utime(Path(folder).parent, (0, 0))
+    for each in bundles[1:8]:
+        other.folders(each.digest, lambda each=each: each.manifest, each.part)  # type: ignore[misc]
+    assert [each.name for each in Path(folder).iterdir()] == ["a.py"]
+    assert len(list((tmp_path / "there" / "bundles").iterdir())) <= 6, "others are removed"
+    cache.close()
+    other.folders(bundles[8].digest, lambda: bundles[8].manifest, bundles[8].part)
+    assert not Path(folder).exists()
 
 
 # -- the executor, without a scheduler -----------------------------------------------------------------------------

@@ -339,6 +339,7 @@ class Box:
             if not self._is_closed:
                 self._is_closed = True
                 remove_folders(self._jobs)
+                self._cache.close()
                 os.close(self._lock_of_jobs)
 
 

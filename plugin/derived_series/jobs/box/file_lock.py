@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal, overload
+
+
+@overload
+def locked(file: Path, *, wait: Literal[True] = True) -> int: ...
+@overload
+def locked(file: Path, *, wait: bool) -> int | None: ...
 
 
 def locked(file: Path, *, wait: bool = True) -> int | None:
@@ -19,3 +28,12 @@ def locked(file: Path, *, wait: bool = True) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
+
+
+@contextmanager
+def closing_descriptor(descriptor: int) -> Iterator[None]:
+    """Close a file descriptor at the end, which unlocks its file."""
+    try:
+        yield
+    finally:
+        os.close(descriptor)
