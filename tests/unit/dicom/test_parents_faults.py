@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import warnings
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
@@ -21,6 +22,7 @@ from pydicom.uid import RLELossless
 from building import LIBRARY, build, parent_of, volume, written
 from dciodvfy import errors
 from derived_series import Blueprint, BuildContext, ParentSeries, StaticElement
+from derived_series.dicom.encoding.value_rules import values_of
 from derived_series.dicom.modules.codes import code_item
 from derived_series.dicom.series.interface import Series
 from derived_series.dicom.validation import errors as validation_errors
@@ -478,3 +480,61 @@ def test_a_wrong_value_of_each_slice_is_a_warning_in_a_functional_group(kind: st
 def test_equipment_with_a_long_name(kind: str, blueprint: str, keyword: str, tmp_path: Path) -> None:
     _, series = derive(kind, blueprint, raw(keyword, b"x" * 80), tmp_path)
     assert written(series)[0][keyword].value == "x" * 80 and is_warned_of(series, keyword)
+
+
+def in_vr(keyword: str, vr: str, value: bytes | None = None) -> Callable[[Dataset], None]:
+    """The same text, or other bytes, under another VR."""
+
+    def change(dataset: Dataset) -> None:
+        tag, data = Tag(keyword), value
+        if data is None:
+            data = "\\".join(map(str, values_of(dataset[tag]))).encode()
+        data += b" " * (len(data) % 2)
+        dataset[tag] = RawDataElement(tag, vr, len(data), data, 0, False, True)
+
+    return change
+
+
+#: Attributes that a file has in another VR than PS3.6, and bytes of a number.
+OTHER_VRS: list[tuple[str, str, bytes | None]] = [
+    *[(keyword, "LO", None) for keyword in ("StudyDate", "PatientName", "SliceThickness", "FrameOfReferenceUID")],
+    *[("ImagePositionPatient", vr, None) for vr in ("LO", "ST", "UT")],
+    *[("KVP", "SH", None), ("PixelSpacing", "SH", None), ("ImageOrientationPatient", "LT", None)],
+    *[("SliceThickness", "FL", struct.pack("<f", 2.5)), ("SliceThickness", "FD", struct.pack("<d", 2.5))],
+    *[
+        ("SliceThickness", "US", b"\2\0"),
+        ("InstanceNumber", "LO", None),
+        ("Rows", "IS", None),
+        ("Columns", "UL", b"\x08\0\0\0"),
+    ],
+]
+
+
+@pytest.mark.wide(quick=12)
+@pytest.mark.parametrize("blueprint", ["ct", "legacy_enhanced_ct", "segmentation"])
+@pytest.mark.parametrize(("keyword", "vr", "value"), OTHER_VRS)
+def test_a_standard_attribute_in_another_vr_is_read_by_the_dictionary(
+    keyword: str, vr: str, value: bytes | None, blueprint: str, tmp_path: Path
+) -> None:
+    parent, series = derive("ct", blueprint, in_vr(keyword, vr, value), tmp_path)
+    right, _ = derive("ct", blueprint, lambda dataset: None, tmp_path)
+    (warning,) = [warning for warning in series.warnings if f"has the VR {vr}: it was read as" in warning]
+    assert warning.startswith(keyword)
+    wanted = {"US": 2, "FL": 2.5, "FD": 2.5, "UL": 8}.get(vr, right.pivot[keyword].value)
+    assert parent.pivot[keyword].value == wanted and parent.pivot[keyword].VR == dictionary_VR(keyword)
+    for dataset in written(series):
+        assert keyword not in dataset or dataset[keyword].VR == dictionary_VR(keyword)
+
+
+def test_a_number_that_is_none_stays_in_its_other_vr(tmp_path: Path) -> None:
+    parent, series = derive("ct", "ct", in_vr("KVP", "SH", b"high"), tmp_path)
+    assert any(w.startswith("KVP") and "in place of DS, which its value cannot be of" in w for w in series.warnings)
+    assert parent.pivot.KVP == "high"
+
+
+def test_a_vr_that_is_another_in_some_instances_only() -> None:
+    datasets = ct_phantom(4, 8, 8)
+    in_vr("StudyID", "LO")(datasets[2])
+    parent = parent_of(datasets)
+    assert {instance["StudyID"].VR for instance in parent.instances} == {"SH"} and parent.is_constant("StudyID")
+    assert [warning[:7] for warning in parent.warnings] == ["StudyID"]

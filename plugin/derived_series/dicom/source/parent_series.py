@@ -18,6 +18,7 @@ from derived_series.dicom.encoding.read_errors import reading
 from derived_series.dicom.encoding.tags import TagLike, describe, to_tag
 from derived_series.dicom.grid import FARTHEST_MM, SAME_ANGLE_RADIANS, Affine, Grid
 from derived_series.dicom.source.detached import Memo, detached
+from derived_series.dicom.source.dictionary_vrs import read_by_dictionary
 from derived_series.dicom.source.file_meta import disagreements
 from derived_series.dicom.source.files import save
 from derived_series.dicom.source.gradients import Gradients, gradients_of
@@ -94,11 +95,12 @@ class ParentSeries:
             numbers of instances, or several instances at each position that nothing tells apart.
         """
         slices = list(datasets)
+        vr_warnings = read_by_dictionary(slices)
         keep_bytes_in_sequences(slices)
         varying = varying_tags(slices)
         keep_bytes(slices, varying)  # before any of their elements is used
         check_identity(slices, varying)
-        meta_warnings = disagreements(slices)
+        meta_warnings = (*vr_warnings, *disagreements(slices))
         frames = split_into_slices(slices)
         if frames is not slices:
             meta_warnings = (*meta_warnings, *missing_parts(slices))
@@ -133,11 +135,12 @@ class ParentSeries:
         For segmentations of several segments, structures and reports that are inputs besides an image series.
         """
         objects = [read_instance(part, f"instance {i}") for i, part in enumerate(parts)]
+        vr_warnings = read_by_dictionary(objects)
         varying = varying_tags(objects)
         keep_bytes(objects, varying)
         check_identity(objects, varying)
         objects.sort(key=lambda d: int(d.get("InstanceNumber") or 0))
-        return cls(tuple(objects), None, varying)
+        return cls(tuple(objects), None, varying, warnings=tuple(vr_warnings))
 
     @classmethod
     def from_bytes(cls, parts: Iterable[bytes], selection: Selection = ALL, *, pixels: bool = True) -> ParentSeries:
