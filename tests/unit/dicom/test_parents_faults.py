@@ -22,7 +22,7 @@ from pydicom.uid import RLELossless
 from building import LIBRARY, build, parent_of, volume, written
 from dciodvfy import errors
 from derived_series import Blueprint, BuildContext, ParentSeries, StaticElement
-from derived_series.dicom.encoding.value_rules import values_of
+from derived_series.dicom.encoding.value_rules import is_uid, values_of
 from derived_series.dicom.modules.codes import code_item
 from derived_series.dicom.series.interface import Series
 from derived_series.dicom.validation import errors as validation_errors
@@ -538,3 +538,23 @@ def test_a_vr_that_is_another_in_some_instances_only() -> None:
     parent = parent_of(datasets)
     assert {instance["StudyID"].VR for instance in parent.instances} == {"SH"} and parent.is_constant("StudyID")
     assert [warning[:7] for warning in parent.warnings] == ["StudyID"]
+
+
+@pytest.mark.parametrize("which", [slice(None), slice(1, 2), slice(0, 2)])
+@pytest.mark.parametrize("value", [b"abc", b"1.2.x", b"1." + b"2" * 70])
+@pytest.mark.parametrize("blueprint", ["ct", "segmentation", "legacy_enhanced_ct"])
+def test_a_frame_of_reference_that_is_no_uid_is_replaced(blueprint: str, value: bytes, which: slice) -> None:
+    datasets = ct_phantom(3, 8, 8)
+    for dataset in datasets[which]:
+        raw("FrameOfReferenceUID", value)(dataset)
+    parent = ParentSeries.from_bytes([encode(dataset) for dataset in datasets])
+    series = build(parent, np.ones(parent.shape, np.uint8), blueprint=blueprint)
+    (frame,) = {dataset.FrameOfReferenceUID for dataset in written(series)}
+    assert is_uid(frame) and frame != datasets[-1].FrameOfReferenceUID
+    assert any(w.startswith("FrameOfReferenceUID") and value.decode() in w for w in series.warnings)
+    assert validation_errors(validate(series, parent)) == ()
+
+
+def test_an_identity_that_is_no_uid_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(InvalidParent, match="StudyInstanceUID .*'abc' is not a UID.*send the series again"):
+        derive("ct", "ct", raw("StudyInstanceUID", b"abc"), tmp_path)

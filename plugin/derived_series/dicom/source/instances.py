@@ -156,14 +156,33 @@ def check_identity(instances: list[Dataset], varying: frozenset[int]) -> None:
                 f"the parent has {len(values)} different values of {keyword}: {', '.join(values)}",
                 remedy="give the instances of one series, of one SOP class",
             )
-    for keyword in (*_IDENTITY_UIDS, "FrameOfReferenceUID"):
-        wrong = next((uid for uid in _values(instances, varying, keyword) if uid and not _UID.fullmatch(uid)), None)
+    for keyword in _IDENTITY_UIDS:
+        wrong = next(filter(_is_wrong, _values(instances, varying, keyword)), None)
         if wrong is not None:
-            raise InvalidParent(f"{describe(to_tag(keyword))} {wrong[:80]!r} is not a UID: 64 digits and dots at most")
+            raise InvalidParent(
+                f"{describe(to_tag(keyword))} {wrong[:80]!r} is not a UID: 64 digits and dots at most",
+                remedy="correct it where the series was made, and send the series again",
+            )
     uids = Counter(str(dataset.SOPInstanceUID) for dataset in instances)
     repeated = [uid for uid, count in uids.items() if count > 1]
     if repeated:
         raise InvalidParent(f"{len(repeated)} SOPInstanceUIDs occur more than once, such as {repeated[0]}")
+
+
+def drop_wrong_frames_of_reference(instances: list[Dataset], varying: frozenset[int]) -> tuple[str, ...]:
+    """Remove a FrameOfReferenceUID that is not a UID, as if the instances had none; return a warning."""
+    wrong = next(filter(_is_wrong, _values(instances, varying, "FrameOfReferenceUID")), None)
+    if wrong is None:
+        return ()
+    for dataset in instances:
+        if _is_wrong(str(dataset.get("FrameOfReferenceUID") or "")):
+            del dataset.FrameOfReferenceUID
+    return (f"FrameOfReferenceUID (0020,0052) is not kept: the parent's {wrong[:80]!r} is not a UID",)
+
+
+def _is_wrong(uid: str) -> bool:
+    """Whether there is a text that cannot be a UID."""
+    return bool(uid) and not _UID.fullmatch(uid)
 
 
 def check_images(instances: list[Dataset], varying: frozenset[int]) -> None:

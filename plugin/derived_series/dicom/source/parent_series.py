@@ -26,6 +26,7 @@ from derived_series.dicom.source.instances import (
     check_frame_of_reference,
     check_identity,
     check_images,
+    drop_wrong_frames_of_reference,
     is_dicom,
     read_file,
     read_instance,
@@ -95,12 +96,13 @@ class ParentSeries:
             numbers of instances, or several instances at each position that nothing tells apart.
         """
         slices = list(datasets)
-        vr_warnings = read_by_dictionary(slices)
+        header_warnings = read_by_dictionary(slices)
         keep_bytes_in_sequences(slices)
         varying = varying_tags(slices)
         keep_bytes(slices, varying)  # before any of their elements is used
         check_identity(slices, varying)
-        meta_warnings = (*vr_warnings, *disagreements(slices))
+        header_warnings += drop_wrong_frames_of_reference(slices, varying)
+        meta_warnings = (*header_warnings, *disagreements(slices))
         frames = split_into_slices(slices)
         if frames is not slices:
             meta_warnings = (*meta_warnings, *missing_parts(slices))
@@ -135,12 +137,13 @@ class ParentSeries:
         For segmentations of several segments, structures and reports that are inputs besides an image series.
         """
         objects = [read_instance(part, f"instance {i}") for i, part in enumerate(parts)]
-        vr_warnings = read_by_dictionary(objects)
+        header_warnings = read_by_dictionary(objects)
         varying = varying_tags(objects)
         keep_bytes(objects, varying)
         check_identity(objects, varying)
+        header_warnings += drop_wrong_frames_of_reference(objects, varying)
         objects.sort(key=lambda d: int(d.get("InstanceNumber") or 0))
-        return cls(tuple(objects), None, varying, warnings=tuple(vr_warnings))
+        return cls(tuple(objects), None, varying, warnings=tuple(header_warnings))
 
     @classmethod
     def from_bytes(cls, parts: Iterable[bytes], selection: Selection = ALL, *, pixels: bool = True) -> ParentSeries:
