@@ -64,6 +64,19 @@ def is_held(job: JobRecord, series: str | None = None) -> bool:
     return any(HELD in destinations(job, one).values() for one in each)
 
 
+def was_over_before(job: JobRecord) -> bool:
+    """Whether a job that succeeded had done so before, and ran once more to send its series on.
+
+    A rule added destinations to those that were asked for, or some that were held no longer are.
+    """
+    states = [destinations(job, each) for each in stored_ids(job.result)]
+    asked = set(job.request.get("Destinations") or ())
+    if any(not theirs.keys() <= asked for theirs in states):
+        return True
+    holds = bool(job.request.get("HoldUntilAccepted"))
+    return holds and any(state != HELD for theirs in states for state in theirs.values())
+
+
 def released(job: JobRecord, series: str) -> JobRecord:
     """The job with a series' held destinations to be delivered: it runs once more, only for them."""
     again = dataclasses.replace(job, state=State.PENDING, attempt=0, progress=0, completed=None, next_try=0.0)

@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from typing import Any
 
-from derived_series.jobs.destination_states import HELD, destinations
+from derived_series.jobs.destination_states import was_over_before
 from derived_series.jobs.notices.fields import known_kind
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.record import JobRecord, State
@@ -57,9 +57,8 @@ class Metrics:
                 self._failures[pipeline, known_kind(job.problem.kind)] += 1
         if job.state is not State.SUCCESS or job.result is None or not stored_series(job.result):
             return
-        states = destinations(job)
-        if not job.request.get("HoldUntilAccepted") or all(state == HELD for state in states.values()):
-            self._stored(pipeline, job.result)  # a job whose held destinations were released was counted before
+        if not was_over_before(job):  # else it was counted then
+            self._stored(pipeline, job.result)
 
     def _stored(self, pipeline: str, result: dict[str, Any]) -> None:
         self._add("derived_series_instances_stored", result["InstancesCount"])

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from derived_series.errors import Busy, InvalidRequest, NotFound, StorageError
+from derived_series.jobs.destination_states import with_states
 from derived_series.jobs.messages import Outcome
 from derived_series.jobs.notices.events import events_of, fields_of
 from derived_series.jobs.notices.fields import EVENTS, OF_A_PATIENT, OF_NOBODY, REMEDIES, Event
@@ -122,6 +123,7 @@ def test_receivers_are_told_apart_and_show_no_tokens() -> None:
 # -- what is told of which change ------------------------------------------------------------------------------------
 
 HELD, SENT_ON = ({"ID": "x", "Destinations": {"pacs": state}} for state in ("Held", "Success"))
+TWO_SERIES = with_states({"Series": [{"ID": "x"}, {"ID": "y"}]}, {"x": {"pacs": "Success"}, "y": {"pacs": "Held"}})
 HOLD = {"Pipeline": "p", "HoldUntilAccepted": True, "Destinations": ["pacs"]}
 CHANGES: dict[str, tuple[State, dict[str, Any], bool, list[Event]]] = {
     "success": (State.RUNNING, {"state": State.SUCCESS, "result": {"ID": "x"}}, False, ["Success"]),
@@ -143,6 +145,12 @@ CHANGES: dict[str, tuple[State, dict[str, Any], bool, list[Event]]] = {
     ),
     "released": (State.RUNNING, {"state": State.SUCCESS, "request": HOLD, "result": SENT_ON}, False, ["Delivered"]),
     "sent on by a rule": (State.RUNNING, {"state": State.SUCCESS, "result": SENT_ON}, False, ["Delivered"]),
+    "one of two released": (
+        State.RUNNING,
+        {"state": State.SUCCESS, "request": HOLD, "result": TWO_SERIES},
+        False,
+        ["Delivered"],
+    ),
     "rejected": (State.RUNNING, {"state": State.SUCCESS, "request": {"Verdict": "Reject"}}, False, ["Rejected"]),
 }
 

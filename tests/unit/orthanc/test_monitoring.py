@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from derived_series.errors import Busy
+from derived_series.jobs.destination_states import with_states
 from derived_series.jobs.notices.outbox import Notice, Outbox
 from derived_series.jobs.queue.sqlite_database import SqliteDatabase
 from derived_series.jobs.queue.store import JobStore
@@ -315,6 +316,20 @@ def test_seconds_of_jobs_by_pipeline_and_phase(tmp_path: Path) -> None:
     assert failures == {("ct/numpy", "ShapeMismatch"): 1, ("p", "DerivedSeriesError"): 1}
     (instances,) = families["derived_series_instances_stored"].samples
     assert (instances.labels, instances.value) == ({"pipeline": "p"}, 40)
+
+
+def test_instances_are_counted_once_however_often_their_job_sends_them_on(tmp_path: Path) -> None:
+    entries = [{"Output": name, "ID": name, "Path": f"/series/{name}", "InstancesCount": 20} for name in ("x", "y")]
+    result = {"InstancesCount": 40, "Series": entries}
+    hold = {"Pipeline": "p", "HoldUntilAccepted": True, "Destinations": ["pacs"]}
+    records = [
+        job("a", state=State.SUCCESS, request=hold, result=with_states(result, {"x": {"pacs": x}, "y": {"pacs": y}}))
+        for x, y in (("Held", "Held"), ("Success", "Held"), ("Success", "Success"))
+    ]
+    by_rule = with_states(result, {"x": {"ward": "Success"}, "y": {}})
+    records += [job("b", state=State.SUCCESS, result=each) for each in (result, by_rule)]
+    (instances,) = observed(tmp_path, *records)["derived_series_instances_stored"].samples
+    assert instances.value == 80
 
 
 def test_a_job_that_is_run_again_has_not_waited_since_it_was_made(tmp_path: Path) -> None:

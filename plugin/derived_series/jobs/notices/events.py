@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from derived_series.jobs.destination_states import HELD, destinations
+from derived_series.jobs.destination_states import destinations, is_held, was_over_before
 from derived_series.jobs.notices.fields import REMEDIES, Event, known_kind
 from derived_series.jobs.queue.outcomes import CANCELLED
 from derived_series.jobs.record import JobRecord, State
@@ -49,13 +49,9 @@ def _end(job: JobRecord) -> list[Event]:
         return ["DeliveryFailure" if stored_ids(job.result) else "Failure"]
     if "Verdict" in job.request:
         return ["Rejected"]
-    states = destinations(job)
-    if not states.keys() <= set(job.request.get("Destinations") or ()):
-        return ["Delivered"]  # a rule's SendTo added them after its end
-    if job.request.get("HoldUntilAccepted") and states:
-        # it ran before for the series, and destinations that were held then no longer are
-        return ["Success", "WaitingForReview"] if set(states.values()) == {HELD} else ["Delivered"]
-    return ["Success"]
+    if was_over_before(job):
+        return ["Delivered"]
+    return ["Success", "WaitingForReview"] if is_held(job) else ["Success"]
 
 
 def verdict_fields(
