@@ -543,7 +543,7 @@ def test_a_vr_that_is_another_in_some_instances_only() -> None:
 @pytest.mark.parametrize("which", [slice(None), slice(1, 2), slice(0, 2)])
 @pytest.mark.parametrize("value", [b"abc", b"1.2.x", b"1." + b"2" * 70])
 @pytest.mark.parametrize("blueprint", ["ct", "segmentation", "legacy_enhanced_ct"])
-def test_a_frame_of_reference_that_is_no_uid_is_replaced(blueprint: str, value: bytes, which: slice) -> None:
+def test_a_frame_of_reference_that_is_not_a_uid_is_replaced(blueprint: str, value: bytes, which: slice) -> None:
     datasets = ct_phantom(3, 8, 8)
     for dataset in datasets[which]:
         raw("FrameOfReferenceUID", value)(dataset)
@@ -555,6 +555,6 @@ def test_a_frame_of_reference_that_is_no_uid_is_replaced(blueprint: str, value: 
     assert validation_errors(validate(series, parent)) == ()
 
 
-def test_an_identity_that_is_no_uid_is_refused_with_a_remedy(tmp_path: Path) -> None:
+def test_an_identity_that_is_not_a_uid_is_refused_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(InvalidParent, match="StudyInstanceUID .*'abc' is not a UID.*send the series again"):
         derive("ct", "ct", raw("StudyInstanceUID", b"abc"), tmp_path)
