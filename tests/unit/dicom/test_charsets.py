@@ -370,3 +370,50 @@ def test_finished_datasets_too(name: str, finished: str) -> None:
             assert bytes_of(series.encode(0)) == NAMES[name][1]
         else:
             assert plain(dataset.PatientName) == NAMES[name][2]
+
+
+@pytest.mark.parametrize("blueprint", ["ct", "segmentation", "secondary_capture", "legacy_enhanced_ct"])
+@pytest.mark.parametrize(
+    ("charset", "of_item", "text"),
+    [
+        ("ISO_IR 100", "ISO_IR 192", "山田^太郎"),
+        ("ISO_IR 192", "ISO_IR 144", "Люкceмбypг"),
+        (None, "ISO_IR 192", "山田"),
+        ("ISO_IR 100", "ISO_IR 144", "Люк"),
+    ],
+)
+def test_an_item_with_a_character_set_of_its_own(charset: str | None, of_item: str, text: str, blueprint: str) -> None:
+    """PS3.3 C.12.1.1.2: its text is of that set, whatever the instance's is."""
+    item, procedure = Dataset(), Dataset()
+    item.SpecificCharacterSet = procedure.SpecificCharacterSet = of_item
+    item.PatientID, item.TypeOfPatientID, item.IssuerOfPatientID = "X1", "TEXT", text
+    procedure.CodeValue, procedure.CodingSchemeDesignator, procedure.CodeMeaning = "1", "99X", text
+    datasets = phantoms.ct_phantom(3, 8, 8, patient_name="Plain^Name")
+    for dataset in datasets:
+        if charset is None:
+            del dataset.SpecificCharacterSet
+        else:
+            dataset.SpecificCharacterSet = charset
+        dataset.OtherPatientIDsSequence, dataset.ProcedureCodeSequence = [item], [procedure]
+    parent = parent_of(datasets)
+    series = build(parent, np.ones(parent.shape, np.uint8), blueprint=blueprint)
+    assert not [warning for warning in series.warnings if "not all bytes" in warning or "re-encoded" in warning]
+    for dataset in written(series):
+        assert dataset.get("SpecificCharacterSet") == charset
+        assert dataset.OtherPatientIDsSequence[0].IssuerOfPatientID == text
+        assert dataset.ProcedureCodeSequence[0].CodeMeaning == text
+
+
+@pytest.mark.filterwarnings("ignore:Failed to decode")
+def test_bytes_that_are_not_in_an_items_own_character_set() -> None:
+    """They are kept, and told."""
+    item = Dataset()
+    item.SpecificCharacterSet, item.PatientID, item.TypeOfPatientID = "ISO_IR 192", "X1", "TEXT"
+    item.IssuerOfPatientID = "SIGN"
+    datasets = phantoms.ct_phantom(3, 8, 8, patient_name="Plain^Name")
+    for dataset in datasets:
+        dataset.OtherPatientIDsSequence = [item]
+    files = [phantoms.encode(dataset).replace(b"SIGN", b"S\xf8gn") for dataset in datasets]
+    series = build(ParentSeries.from_bytes(files))
+    assert any("IssuerOfPatientID" in w and "kept as the parent has them" in w for w in series.warnings)
+    assert b"S\xf8gn" in series.encode(0)

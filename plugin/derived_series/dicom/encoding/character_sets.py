@@ -63,7 +63,7 @@ def as_stored(element: DataElement, encodings: Sequence[str]) -> DataElement:
     """The element to write: text that is kept as it was read becomes its bytes, in sequences too."""
     if element.VR == "SQ" and element.tag not in _FRAMES:
         parent_items = list(element.value or ())
-        items = [_item_as_stored(item, encodings) for item in parent_items]
+        items = [_item_as_stored(item, _encodings_of(item, encodings)) for item in parent_items]
         return element if all(map(operator.is_, items, parent_items)) else DataElement(element.tag, "SQ", items)
     if element.VR not in TEXT_VRS or element.VR == "PN":
         return element
@@ -83,8 +83,7 @@ def _item_as_stored(item: Dataset, encodings: Sequence[str]) -> Dataset:
 
 def with_stored_text(dataset: Dataset) -> Dataset:
     """The dataset to write, see ``as_stored``; the same object when it has no such text."""
-    character_set = dataset.get("SpecificCharacterSet")
-    encodings = convert_encodings(list(character_set) if _several(character_set) else character_set)
+    encodings = _encodings_of(dataset)
     read = [element for element in dict(dataset.items()).values() if isinstance(element, DataElement)]
     changed = [new for element in read if (new := as_stored(element, encodings)) is not element]
     if not changed:
@@ -107,14 +106,14 @@ def chosen_charset(preferred: Any, elements: Iterable[DataElement]) -> tuple[Any
     preferred_name = "\\".join(preferred) if _several(preferred) else (preferred or "the default repertoire")
     beyond: str | None = None
     unread: list[str] = []  # attributes with bytes that are not in the set
-    for element, value in _texts(elements):
-        as_read = _is_as_read(value, encodings)
+    for element, value, its_encodings in _texts(elements, encodings):
+        as_read = _is_as_read(value, its_encodings)
         replaced = _REPLACEMENT in str(value)
-        if not replaced and _fits(value, encodings):
+        if not replaced and _fits(value, its_encodings):
             continue
         if (as_read or replaced) and describe(element.tag) not in unread:
             unread.append(describe(element.tag))
-        if beyond is None and not as_read and not _fits(value, encodings):
+        if beyond is None and not as_read and not _fits(value, its_encodings):
             beyond = f"{describe(element.tag)} {str(value)!r}"
     warnings = []
     if unread and beyond is None:
@@ -155,9 +154,18 @@ def keep_bytes(instances: Sequence[Dataset], varying: Iterable[int]) -> None:
 
 
 def _keep(dataset: Dataset, tags: Iterable[int]) -> None:
+    _keep_in(dataset, tags, _encodings_of(dataset))
+
+
+def _encodings_of(dataset: Dataset, outer: Sequence[str] | None = None) -> list[str]:
+    """The Python codecs of a dataset, or of an item, which may have a set of its own (PS3.3 C.12.1.1.2).
+
+    :param outer: those of the dataset that an item is in, which count if it has no set.
+    """
+    if outer is not None and "SpecificCharacterSet" not in dataset:
+        return list(outer)
     character_set = dataset.get("SpecificCharacterSet")
-    encodings = convert_encodings(list(character_set) if _several(character_set) else character_set)
-    _keep_in(dataset, tags, encodings)
+    return convert_encodings(list(character_set) if _several(character_set) else character_set)
 
 
 def _keep_in(dataset: Dataset, tags: Iterable[int], encodings: list[str]) -> None:
@@ -184,7 +192,7 @@ def _keep_in_items(dataset: Dataset, tag: int, encodings: list[str]) -> None:
     except READ_ERRORS:  # reported when the element is used
         return
     for item in items:
-        _keep_in(item, [int(each) for each in item.keys()], encodings)
+        _keep_in(item, [int(each) for each in item.keys()], _encodings_of(item, encodings))
 
 
 def _keep_text(dataset: Dataset, tag: int, data: bytes, encodings: list[str]) -> None:
@@ -221,16 +229,16 @@ def _several(value: Any) -> bool:
     return value is not None and not isinstance(value, str)
 
 
-def _texts(elements: Iterable[DataElement]) -> Iterator[tuple[DataElement, Any]]:
-    """Each text beyond ASCII in the elements and inside their sequences."""
+def _texts(elements: Iterable[DataElement], encodings: list[str]) -> Iterator[tuple[DataElement, Any, list[str]]]:
+    """Each text beyond ASCII in the elements and inside their sequences, with the codecs that it is written in."""
     for element in elements:
         if element.VR == "SQ":
             for item in element.value or []:
-                yield from _texts(item)
+                yield from _texts(item, _encodings_of(item, encodings))
         elif element.VR in TEXT_VRS and element.value is not None:
             for value in element.value if element.VM > 1 else [element.value]:
                 if not str(value).isascii():
-                    yield element, value
+                    yield element, value, encodings
 
 
 def _fits(value: Any, encodings: list[str]) -> bool:
