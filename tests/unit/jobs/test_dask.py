@@ -39,7 +39,8 @@ def address(tmp_path: Path) -> Iterator[str]:
     try:
         for arguments in (scheduler, worker):
             command = [*dying, *arguments]
-            processes.append(subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL))
+            with (tmp_path / "log").open("ab") as log:
+                processes.append(subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log))
             wait_for_port(port, "127.0.0.1")
         yield f"tcp://127.0.0.1:{port}"
     finally:
@@ -51,7 +52,7 @@ def address(tmp_path: Path) -> Iterator[str]:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-def test_an_errand_comes_to_the_box_past_a_scheduler_that_knows_nothing_of_us(address: str) -> None:
+def test_an_errand_comes_to_the_box_past_a_scheduler_that_knows_nothing_of_us(address: str, tmp_path: Path) -> None:
     import distributed  # takes long, for the other tests of a run
 
     make: Any = distributed.Client
@@ -62,10 +63,16 @@ def test_an_errand_comes_to_the_box_past_a_scheduler_that_knows_nothing_of_us(ad
             time.sleep(0.1)
         (worker,) = workers.values()
         assert worker["metrics"][REPORT]["Unreached"] == {} and worker["resources"] == {"GPU": 1}
-        errand = Errand(f"http://127.0.0.1:{free_port()}", "/nowhere", "ticket", None, "/dicom-web", 1.0)
+        errand = Errand(f"http://127.0.0.1:{free_port()}", "/nowhere", "A-TICKET", None, "/dicom-web", 1.0)
         carried = to_be_done(run_here, errand.to_json())
-        error = client.submit(pickle.loads, carried, resources={"GPU": 1}, retries=0, pure=False).exception(90)
+        task = client.submit(pickle.load, carried, key="short", resources={"GPU": 1}, retries=0, pure=False)
+        error = task.exception(90)
         assert isinstance(error, StorageError) and "/nowhere/claim: no answer" in error.message
+    end = time.monotonic() + 20
+    while "Compute Failed" not in (text := (tmp_path / "log").read_text("utf-8", "replace")):
+        assert time.monotonic() < end, "dask logs a task that fails, and with a short key its arguments"
+        time.sleep(0.05)
+    assert "A-TICKET" not in text
 
 
 def test_a_second_worker_of_one_name_ends_before_the_scheduler_hears_of_it(

@@ -170,7 +170,7 @@ class Bridge:
         if client is None:
             return
         future: Any = client.submit(
-            pickle.loads,
+            pickle.load,
             to_be_done(run_here, message["Errand"]),
             key=key,
             resources=message["Resources"] or None,

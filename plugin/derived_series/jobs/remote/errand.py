@@ -9,6 +9,7 @@ import json
 import pickle
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from io import BytesIO
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,10 @@ class _Done:
         return (self.function, (self.text,))
 
 
-def to_be_done(function: Callable[[str], str], errand: str) -> bytes:
-    """Make a pickle that runs an errand where it is unpickled, by ``pickle.loads``, which every Python has.
+def to_be_done(function: Callable[[str], str], errand: str) -> BytesIO:
+    """Make a pickle that runs an errand where it is unpickled, by ``pickle.load``, which every Python has.
 
-    If dask got a function of this package, the scheduler would import it too, which may run without this package.
+    If dask got a function of this package, the scheduler would import it too, which may run without this package. dask
+    may log the arguments of a task that fails: the ``repr`` of a file does not show what is in it, the ticket.
     """
-    return pickle.dumps(_Done(function, errand))
+    return BytesIO(pickle.dumps(_Done(function, errand)))
