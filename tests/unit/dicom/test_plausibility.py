@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from building import READY, Parents, build, parent_of
-from derived_series import Blueprint, ParentSeries, StaticElement, derivation
+from derived_series import Blueprint, NumpyFactory, ParentSeries, StaticElement, derivation
 from phantoms import ct_phantom, encode, mr_phantom, pet_phantom
 
 PARENTS = Parents({"CT": lambda: parent_of(ct_phantom(4, 12, 10)), "MR": lambda: parent_of(mr_phantom(4, 12, 10))})
@@ -76,3 +76,31 @@ def test_an_inverted_parent_is_told() -> None:
     for dataset in datasets[:2]:  # the last one alone is enough
         dataset.PhotometricInterpretation = "MONOCHROME2"
     assert "MONOCHROME1" in warnings_of(parent_of(datasets), parent_of(datasets).voxels())[0]
+
+
+PHANTOMS = {"ct": ct_phantom, "mr": mr_phantom, "pet": pet_phantom}
+#: The parents of which a blueprint of another modality can be made.
+OTHER_MODALITY = [(kind, f"{way}ct") for kind in ("mr", "pet") for way in ("", "legacy_enhanced_")]
+OTHER_MODALITY += [("ct", "legacy_enhanced_mr"), ("pet", "legacy_enhanced_mr")]
+
+
+@pytest.mark.parametrize(("kind", "blueprint"), OTHER_MODALITY)
+def test_own_values_of_another_modality_are_told(kind: str, blueprint: str) -> None:
+    parent = parent_of(PHANTOMS[kind](3, 8, 8))
+    factory = NumpyFactory()
+    (warning,) = [
+        warning
+        for warning in build(parent, factory.own_image(parent), blueprint=blueprint, factory=factory).warnings
+        if "the parent's own values are taken for those of" in warning
+    ]
+    assert f"and the parent is {parent.modality}" in warning and f"use the blueprint {kind}, or" in warning
+    given_values = build(parent, parent.voxels(), blueprint=blueprint, factory=factory)  # such as a synthetic CT
+    assert not any("own values" in warning for warning in given_values.warnings)
+
+
+@pytest.mark.parametrize("way", ["", "legacy_enhanced_"])
+@pytest.mark.parametrize("kind", PHANTOMS)
+def test_own_values_of_the_same_modality_draw_no_warning(kind: str, way: str) -> None:
+    parent = parent_of(PHANTOMS[kind](3, 8, 8))
+    series = build(parent, NumpyFactory().own_image(parent), blueprint=way + kind)
+    assert not any("own values" in warning for warning in series.warnings)

@@ -13,6 +13,7 @@ from pydicom.uid import CTImageStorage, PositronEmissionTomographyImageStorage
 from derived_series.dicom.blueprints.environment import ImageEnvironment
 from derived_series.dicom.encoding.tags import Key
 from derived_series.dicom.series.likeness import Samples, other_way_round
+from derived_series.dicom.series.required import of_other_modality
 from derived_series.dicom.source.instances import telling
 from derived_series.dicom.source.multiframe.frame import source_of
 from derived_series.dicom.source.parent_series import ParentSeries
@@ -49,6 +50,12 @@ def implausible_values(env: ImageEnvironment, elements: Mapping[Key, DataElement
             "the parent series is shown inverted (MONOCHROME1); the derived one is MONOCHROME2, with low values dark"
         )
     row = sop_class(env.sop_class_uid)
+    other = of_other_modality(env.sop_class_uid, env.parent.modality)
+    if other is not None and isinstance(env.pixels.image, ParentSlices):
+        warnings.append(
+            f"the series has {other.what}: the parent's own values are taken for those of {row.called or 'the other'}; "
+            f"{other.remedy.partition(';')[0]}"
+        )
     if env.sop_class_uid == PositronEmissionTomographyImageStorage:
         warnings += _no_activity(env, elements)
     elif row.called:
