@@ -53,6 +53,8 @@ from phantoms import ct_phantom
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "conformance.md"
 AUTHORIZATION = DOCUMENT.with_name("authorization.md")
 _CHARSET, _CLASS = 0x00080005, 0x00080016
+#: In objects with functional groups it stands there.
+_THICKNESS = int(to_tag("SliceThickness"))
 #: Kinds whose SOP class depends on the image.
 _BY_IMAGE = frozenset(kind.blueprint for kind in KINDS if len(kind.sop_classes) > 1)
 #: Attributes that the blueprint does not control, in every object that has them at all.
@@ -149,7 +151,7 @@ def rows_of(name: str, dataset: Dataset) -> list[Row]:
         if tag not in elements or tag in PIXEL_TAGS or (tag == _CLASS and name in _BY_IMAGE):
             if tag in dataset:
                 rows.append(_row(tag, None, modules))
-        elif tag in dataset or not multiframe or isinstance(elements[tag], CopyElement):
+        elif tag in dataset or not multiframe or (isinstance(elements[tag], CopyElement) and tag != _THICKNESS):
             rows.append(_row(tag, elements[tag], modules))
     return rows
 
