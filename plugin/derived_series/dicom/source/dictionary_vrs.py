@@ -87,7 +87,10 @@ def _in_vr(read: DataElement | RawDataElement, vr: str) -> DataElement | RawData
 
 
 def _require_readable(element: DataElement) -> None:
-    """:raises ValueError: it is no number. Whatever else is wrong is told as of any value."""
+    """Require that a DS or IS is a number; whatever else is wrong is told as of any value.
+
+    :raises ValueError: it is not.
+    """
     if element.VR in ("DS", "IS"):
         for value in values_of(element):
             float(value)
