@@ -7,6 +7,7 @@ which only hands out work, loads neither numpy nor pydicom.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name.startswith("__") and name != "__all__":
+    is_module = importlib.util.find_spec(f"{__name__}.{name}") is not None  # which an import looks for here first
+    if is_module or (name.startswith("__") and name != "__all__"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
         return getattr(importlib.import_module("derived_series.dicom"), name)

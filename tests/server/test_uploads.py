@@ -94,7 +94,8 @@ def test_the_log_of_firings_is_pruned_of_series_that_are_gone(start_orthanc: Sta
     finished(server, server.json("/derived-series/jobs")[0])
     server.stop()
     with sqlite3.connect(tmp_path / "jobs" / "jobs.sqlite") as db:
-        row = "INSERT INTO firings SELECT rule, ?, ?, ?, ?, chain, depth, ? FROM firings LIMIT 1"
+        columns = "rule, digest, subject, job, inputs, chain, depth, time"
+        row = f"INSERT INTO firings ({columns}) SELECT rule, ?, ?, ?, ?, chain, depth, ? FROM firings LIMIT 1"
         gone = '{"": "00000000-00000000-00000000-00000000-00000000"}'
         now = time.time()
         db.execute(row, ["gone", "gone", "gone", gone, now - 31 * DAY_SECONDS])

@@ -189,8 +189,10 @@ def test_a_new_kind_is_its_own_files_and_one_line(tmp_path: Path) -> None:
     assert wrong.returncode == 2 and "NotesFactory makes no CT Image Storage" in wrong.stderr
 
 
-def test_orthancs_process_can_read_the_table() -> None:
-    code = "import json, sys, derived_series.kinds; print(json.dumps(sorted({'numpy', 'pydicom'} & set(sys.modules))))"
+@pytest.mark.parametrize("module", ["kinds", "orthanc.app"])
+def test_orthancs_process_loads_neither_numpy_nor_pydicom(module: str) -> None:
+    loaded = "json.dumps(sorted({'numpy', 'pydicom'} & set(sys.modules)))"
+    code = f"import json, sys, derived_series.{module}; print({loaded})"
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert json.loads(run.stdout) == []

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -89,7 +90,10 @@ def test_a_second_worker_of_one_name_ends_before_the_scheduler_hears_of_it(
     monkeypatch.setattr(os, "_exit", end)
     monkeypatch.setenv("DERIVED_SERIES_SCRATCH", str(tmp_path))
     worker: Any = SimpleNamespace(name="one", local_directory=str(tmp_path), metrics={})
-    with pytest.raises(SystemExit, match="2"):
-        asyncio.run(preload.dask_setup(worker))
+    with (
+        ThreadPoolExecutor(1) as thread,
+        pytest.raises(SystemExit, match="2"),
+    ):  # another test's loop may run in this one
+        thread.submit(lambda: asyncio.run(preload.dask_setup(worker))).result()
     assert "another worker named 'one' runs with the folder" in capsys.readouterr().err and worker.metrics == {}
     first.close()

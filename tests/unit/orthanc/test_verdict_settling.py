@@ -61,7 +61,7 @@ def test_what_an_orthanc_accepted_is_sent_when_that_one_is_gone(
     monkeypatch.setattr(world.reviews, "settle_all", lambda is_stopping: looks.append(settle_all(is_stopping)) or True)  # type: ignore[func-returns-value]
     others: dict[str, Any] = {
         name: MagicMock()
-        for name in ("storage", "pools", "leftovers", "runner", "notifier", "trigger", "bulk", "memory")
+        for name in ("storage", "pools", "leftovers", "runner", "notifier", "trigger", "bulk", "memory", "sweep")
     }
     life = LifeCycle(settling=settle(), files=(), **others)
     soon(lambda: looks == [True])
