@@ -28,8 +28,8 @@ from phantoms import ct_phantom
 from server_audit import all_over, command_line, fingerprint, jobs_folder_is_tidy, kill, survivors, volume, workers
 from server_fixtures import npy, settings
 
-KILLS = int(os.environ.get("CRASH_KILLS", "8"))
-JOBS = int(os.environ.get("CRASH_JOBS", "16"))
+KILLS = int(os.environ.get("CRASH_KILLS", "6"))
+JOBS = int(os.environ.get("CRASH_JOBS", "12"))
 SEED = int(os.environ.get("CRASH_SEED", "1"))
 
 #: Up to four STOW requests for a series: there are moments at which part of it is stored.
