@@ -171,12 +171,19 @@ def test_the_next_attempt_does_not_forget_what_has_to_be_done(asked: Completions
         asked.cancel("a")
 
 
-def test_what_is_being_removed_is_cancelled_at_once(store: JobStore, held: Held) -> None:
-    """Its attempt has failed, and it would be tried again."""
+def test_what_may_have_been_complete_is_made_again_before_it_is_cancelled(store: JobStore, held: Held) -> None:
+    """Its worker was lost then: it is being removed, and what is cancelled was never complete."""
     store.add(job("a", state=State.RUNNING, attempt=1, has_leftovers=True), None, most=9)
     asked = Completions(store, held, WaitingRoom())
-    held.instances = {"1.2": 3}
+    with store.transaction() as db:
+        db.execute("INSERT INTO leftovers (job) VALUES ('a')")
     assert asked.begin("a", 1, {"1.2": 3}) and closed_result(store, "a", 1) is None
+    assert not asked.cancel("a", wait=False), "it is waited for"
+    store.update(dataclasses.replace(store.get("a"), state=State.RETRY, has_leftovers=False))
+    with pytest.raises(Conflict, match="may have been complete") as refused:
+        asked.cancel("a")
+    assert "once the next attempt has begun" in (refused.value.remedy or "") and store.cancellations() == []
+    store.claim(dataclasses.replace(store.get("a"), state=State.RUNNING, attempt=2))
     assert asked.cancel("a", wait=False)
 
 
@@ -342,18 +349,16 @@ def test_a_cancellation_waits_for_an_attempt_that_completes(begin: Callable[[], 
     assert worker.store.get("a").state is State.SUCCESS and worker.removed == []
 
 
-def test_a_cancellation_is_followed_when_the_attempt_that_completes_fails(begin: Callable[[], Worker]) -> None:
+def test_what_was_waited_for_and_has_failed_is_made_again(begin: Callable[[], Worker]) -> None:
+    """Its series may have been complete, and what is cancelled never was."""
     worker = begin()
     worker.begun()
     worker.answers = [Outcome(error=StorageError("away", transient=True))]
     assert worker.runner.begin_completion("a", 1, {"1.2": 3})
     threading.Timer(0.3, worker.goes_on.set).start()
-    try:
+    with pytest.raises(Conflict, match="it is made again|is over"):
         worker.runner.cancel("a")
-    except Conflict:  # the next attempt was quicker
-        assert worker.store.get("a").state is State.SUCCESS
-        return
-    assert is_cancelled(worker.runner.wait("a", 10))
+    assert worker.runner.wait("a", 10).state is State.SUCCESS
 
 
 def test_an_attempt_that_is_cancelled_completes_nothing(begin: Callable[[], Worker]) -> None:

@@ -38,6 +38,7 @@ class Completion:
     :param series: the number of instances by SeriesInstanceUID.
     :param is_settled: whether the series were verified, and something depends on them by now.
     :param is_current: whether no later attempt has begun.
+    :param is_closed: whether the attempt has ended without a result. :param is_running: whether its job still runs.
     """
 
     attempt: int
@@ -45,6 +46,8 @@ class Completion:
     series: Mapping[str, int]
     is_settled: bool
     is_current: bool
+    is_closed: bool
+    is_running: bool
 
 
 class Completions:
@@ -127,7 +130,11 @@ class Completions:
         :raises NotFound: there is no such job. :raises Busy: it cannot be written now, or Orthanc stops.
         """
         self._store.get(job_id)
-        while (completion := self._ask(job_id)) is not None:
+        waited_for: Completion | None = None
+        while (completion := self._ask(job_id, waited_for=waited_for)) is not None:
+            if waited_for is not None and waited_for.is_current and not completion.is_current:
+                raise _is_made_again(job_id)
+            waited_for = completion
             if self._may_be_cancelled(job_id, completion):
                 if self._ask(job_id, even=completion) is None:
                     break
@@ -145,8 +152,10 @@ class Completions:
         :raises Conflict: its series is complete.
         """
         is_slow = self._seconds_since(job_id, completion) >= _PATIENCE_SECONDS
-        if completion.is_current and not is_slow:
+        if completion.is_current and not is_slow and (completion.is_running or not completion.is_closed):
             return False
+        if completion.is_current and completion.is_closed and not completion.is_settled:
+            raise _is_made_again(job_id)
         if completion.is_settled:
             raise Conflict(
                 f"the derived series of job {job_id} is complete, and what follows cannot be cancelled", remedy=_REMEDY
@@ -167,10 +176,13 @@ class Completions:
             self._seen = {key: since for key, since in self._seen.items() if now - since < _REMEMBERED_SECONDS}
             return now - self._seen.setdefault((job_id, completion.attempt, completion.began), now)
 
-    def _ask(self, job_id: str, *, even: Completion | None = None) -> Completion | None:
+    def _ask(
+        self, job_id: str, *, even: Completion | None = None, waited_for: Completion | None = None
+    ) -> Completion | None:
         """Record a cancellation. None: it is recorded; else it is not, because of a completion.
 
         :param even: the completion in spite of which it is recorded.
+        :param waited_for: one that was met before, and may be over by now.
         """
         with self._store.transaction() as db:
             row = db.execute(
@@ -181,14 +193,30 @@ class Completions:
             ).fetchone()
             if row is None or State(row[0]).is_final:
                 raise Conflict(f"the job {job_id} is over and cannot be cancelled")
-            _, result, current, attempt, began, series, settled, closed = row
+            state, result, current, attempt, began, series, settled, closed = row
             if series is not None and result is None:
-                completion = Completion(attempt, began, json.loads(series), bool(settled), attempt == current)
-                is_removed = closed and completion.is_current and not settled
-                if not is_removed and completion != even:
+                completion = Completion(
+                    attempt=attempt,
+                    began=began,
+                    series=json.loads(series),
+                    is_settled=bool(settled),
+                    is_current=attempt == current,
+                    is_closed=bool(closed),
+                    is_running=state == State.RUNNING.value,
+                )
+                if completion != even:
                     return completion
+            if series is None and result is None and waited_for is not None:
+                raise _is_made_again(job_id)
             db.execute("INSERT INTO cancellations (job) VALUES (?) ON CONFLICT DO NOTHING", [job_id])
         return None
+
+
+def _is_made_again(job_id: str) -> Conflict:
+    return Conflict(
+        f"the last attempt at job {job_id} has ended when its series may have been complete: it is made again",
+        remedy="cancel the job once the next attempt has begun",
+    )
 
 
 def closed_result(store: JobStore, job_id: str, attempt: int) -> dict[str, Any] | None:
