@@ -6,7 +6,6 @@ import concurrent.futures
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,14 @@ import requests
 
 from conftest import StartOrthanc
 from derived_series.identifiers import series_uids_of
-from orthanc_server import OrthancServer, free_port
+from orthanc_server import OrthancServer
 from phantoms import ct_phantom
+from proxied_orthanc import proxy, running, server
 from server_fixtures import derive, finished, job, settings, submit
-from slow_proxy import SlowProxy, slow_proxy
+from slow_proxy import SlowProxy
 from waiting import soon
+
+__all__ = ["proxy", "running", "server"]
 
 SEVERAL = '''
 """Two series of one job."""
@@ -41,28 +43,8 @@ class Several(Pipeline):
 
 
 @pytest.fixture(scope="module")
-def proxy() -> Iterator[SlowProxy]:
-    with slow_proxy(free_port()) as slow:
-        yield slow
-
-
-@pytest.fixture(scope="module")
-def running(
-    orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory, proxy: SlowProxy
-) -> Iterator[OrthancServer]:
-    folder = tmp_path_factory.mktemp("server")
-    changes = settings(folder / "library", OrthancUrl=proxy.url)
-    (folder / "library" / "several.py").write_text(SEVERAL)
-    with OrthancServer(folder, changes) as server:
-        proxy.server = server
-        yield server
-
-
-@pytest.fixture
-def server(running: OrthancServer, proxy: SlowProxy) -> OrthancServer:
-    proxy.open()
-    running.delete_all()
-    return running
+def pipelines() -> dict[str, str]:
+    return {"several.py": SEVERAL}
 
 
 def instances_of(server: OrthancServer, job_id: str) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -12,11 +11,14 @@ import pytest
 
 from conftest import StartOrthanc
 from derived_series.identifiers import uid_of
-from orthanc_server import OrthancServer, free_port
+from orthanc_server import OrthancServer
 from phantoms import ct_phantom
+from proxied_orthanc import proxy, running, server
 from server_fixtures import derive, finished, settings, submit, until
-from slow_proxy import SlowProxy, slow_proxy
+from slow_proxy import SlowProxy
 from waiting import soon
+
+__all__ = ["proxy", "running", "server"]
 
 CHANCE = '''
 """A pipeline that never gives the same twice."""
@@ -40,28 +42,8 @@ class Chance(Pipeline):
 
 
 @pytest.fixture(scope="module")
-def proxy() -> Iterator[SlowProxy]:
-    with slow_proxy(free_port()) as slow:
-        yield slow
-
-
-@pytest.fixture(scope="module")
-def running(
-    orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory, proxy: SlowProxy
-) -> Iterator[OrthancServer]:
-    folder = tmp_path_factory.mktemp("server")
-    changes = settings(folder / "library", OrthancUrl=proxy.url)
-    (folder / "library" / "chance.py").write_text(CHANCE)
-    with OrthancServer(folder, changes) as server:
-        proxy.server = server
-        yield server
-
-
-@pytest.fixture
-def server(running: OrthancServer, proxy: SlowProxy) -> OrthancServer:
-    proxy.open()
-    running.delete_all()
-    return running
+def pipelines() -> dict[str, str]:
+    return {"chance.py": CHANCE}
 
 
 def test_33_derivations_at_once_in_one_study_share_no_series_number(

@@ -27,6 +27,7 @@ from derived_series.jobs.remote.attempts import Attempts
 from derived_series.jobs.remote.bundles import Bundles
 from derived_series.jobs.rules.log import FiringLog
 from derived_series.jobs.rules.logs import RuleLogs
+from derived_series.jobs.scratch import remove_unused
 from derived_series.jobs.work.entry import WORK
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.audit import Audit
@@ -47,9 +48,10 @@ from derived_series.orthanc.job_observer import JobObserver
 from derived_series.orthanc.job_storage import JobStorage
 from derived_series.orthanc.life_cycle import LifeCycle
 from derived_series.orthanc.log_format import JsonLines, JsonLog
-from derived_series.orthanc.memory_return import MemoryReturn, trim_of_libc
+from derived_series.orthanc.memory_return import trim_of_libc
 from derived_series.orthanc.metrics import Metrics
 from derived_series.orthanc.patients import patient_of
+from derived_series.orthanc.periodic import Periodic
 from derived_series.orthanc.reviews import Reviews
 from derived_series.orthanc.route_table import routes
 from derived_series.orthanc.routes.bulk import BulkRoutes
@@ -65,7 +67,6 @@ from derived_series.orthanc.routes.remote import RemoteRoutes
 from derived_series.orthanc.routes.review_page import ReviewRoutes
 from derived_series.orthanc.routes.rules import RuleRoutes
 from derived_series.orthanc.routes.verdict import VerdictRoutes
-from derived_series.orthanc.scratch_sweep import ScratchSweep
 from derived_series.orthanc.studies import tag_numbers
 from derived_series.orthanc.study_watch import StudyWatch
 from derived_series.orthanc.triggers import RuleTrigger
@@ -77,6 +78,9 @@ _log = logging.getLogger(__name__)
 
 #: Seconds that Orthanc may need to finish a request after its timeout.
 _ON_THE_WAY_SECONDS = 60.0
+
+#: Seconds between two returns of free memory to the system, and between two looks at the scratch folder.
+_TRIM_SECONDS, _SWEEP_SECONDS = 30.0, 60.0
 
 
 def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = ProcessExecutor) -> Gateway:
@@ -252,8 +256,8 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
 
     # From Orthanc's start to its end.
     files = (audit_file,) if json_log is None else (audit_file, json_log)
-    memory = MemoryReturn(trim_of_libc())
-    sweep = ScratchSweep(scratch)
+    memory = Periodic("memory", trim_of_libc(), _TRIM_SECONDS)
+    sweep = Periodic("scratch", partial(remove_unused, scratch), _SWEEP_SECONDS)
     settling = Settling(reviews, nodes)
     life = LifeCycle(storage, pools, leftovers, runner, notifier, trigger, bulk, settling, memory, sweep, files)
     gateway.on_changes(life.begin, life.end, trigger.wake)

@@ -13,8 +13,7 @@ from derived_series.jobs.queue.runner import JobRunner
 from derived_series.orthanc.bulk_driver import BulkDriver
 from derived_series.orthanc.job_storage import JobStorage
 from derived_series.orthanc.log_format import JsonLog
-from derived_series.orthanc.memory_return import MemoryReturn
-from derived_series.orthanc.scratch_sweep import ScratchSweep
+from derived_series.orthanc.periodic import Periodic
 from derived_series.orthanc.triggers import RuleTrigger
 from derived_series.orthanc.verdict_settling import Settling
 from derived_series.orthanc.worker_pools import WorkerPools
@@ -35,8 +34,8 @@ class LifeCycle:
     trigger: RuleTrigger
     bulk: BulkDriver
     settling: Settling
-    memory: MemoryReturn
-    sweep: ScratchSweep
+    memory: Periodic
+    sweep: Periodic
     files: tuple[AuditFile | JsonLog, ...]
 
     def begin(self) -> None:

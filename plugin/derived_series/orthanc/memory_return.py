@@ -7,37 +7,7 @@ older Orthanc's process grows for days by the gaps between.
 from __future__ import annotations
 
 import ctypes
-import threading
 from collections.abc import Callable
-
-_PAUSE_SECONDS = 30.0
-
-
-class MemoryReturn:
-    """Trims the heaps of this process from time to time, while Orthanc runs.
-
-    :param trim: returns the memory; None: the C library has no such function.
-    """
-
-    def __init__(self, trim: Callable[[], None] | None, pause: float = _PAUSE_SECONDS):
-        self._trim = trim
-        self._pause = pause
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="memory", daemon=True)
-
-    def start(self) -> None:
-        if self._trim is not None:
-            self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _run(self) -> None:
-        assert self._trim is not None
-        while not self._stopping.wait(self._pause):
-            self._trim()
 
 
 def trim_of_libc() -> Callable[[], None] | None:

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from derived_series.jobs.pool.executor import ProcessExecutor
 from derived_series.jobs.scratch import remove_unused
 from derived_series.jobs.work import held_files
 from derived_series.jobs.work.held_files import LARGE_BYTES, held_file
-from derived_series.orthanc.scratch_sweep import ScratchSweep
+from derived_series.orthanc.periodic import Periodic
 from waiting import soon
 
 
@@ -120,7 +121,7 @@ def test_one_that_nobody_asks_for_goes_although_its_worker_has_ended(tmp_path: P
     (tmp_path / "derived-series-job-x").mkdir()
     os.utime(tmp_path / "derived-series-job-x", (0, 0))
     kept = {"instance-new.dcm", "compare-y", "derived-series-job-x"}
-    sweep = ScratchSweep(tmp_path, pause=0.05)
+    sweep = Periodic("scratch", partial(remove_unused, tmp_path), pause=0.05)
     sweep.start()
     try:
         soon(lambda: {file.name for file in tmp_path.iterdir()} == kept)

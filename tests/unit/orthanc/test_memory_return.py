@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import threading
 
-from derived_series.orthanc.memory_return import MemoryReturn, trim_of_libc
+from derived_series.orthanc.memory_return import trim_of_libc
+from derived_series.orthanc.periodic import Periodic
 
 _PIECES, _PIECE_BYTES = 2_000, 40_000
 
@@ -48,7 +49,7 @@ def test_holes_of_a_heap_are_given_back() -> None:
         trim()
         trimmed.set()
 
-    memory = MemoryReturn(trim_once, pause=0.01)
+    memory = Periodic("memory", trim_once, pause=0.01)
     memory.start()
     assert trimmed.wait(10)
     memory.stop()
@@ -57,7 +58,7 @@ def test_holes_of_a_heap_are_given_back() -> None:
 
 
 def test_where_the_library_has_no_such_function_nothing_runs() -> None:
-    memory = MemoryReturn(None)
+    memory = Periodic("memory", None, pause=0.01)
     memory.start()
     memory.stop()
     assert "memory" not in {thread.name for thread in threading.enumerate()}
@@ -65,7 +66,7 @@ def test_where_the_library_has_no_such_function_nothing_runs() -> None:
 
 def test_the_end_of_orthanc_does_not_wait_for_the_next_turn() -> None:
     turns: list[int] = []
-    memory = MemoryReturn(lambda: turns.append(1), pause=3600)
+    memory = Periodic("memory", lambda: turns.append(1), pause=3600)
     memory.start()
     memory.stop()
     assert not turns

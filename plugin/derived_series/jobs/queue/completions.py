@@ -18,7 +18,7 @@ from typing import Any
 
 from derived_series.errors import Busy, Conflict
 from derived_series.jobs.queue.database import Transaction
-from derived_series.jobs.queue.store import JobStore
+from derived_series.jobs.queue.store import JobStore, is_wanted
 from derived_series.jobs.queue.waiting import WaitingRoom
 from derived_series.jobs.record import State
 
@@ -234,10 +234,5 @@ def closed_result(store: JobStore, job_id: str, attempt: int) -> dict[str, Any] 
 
 def _require_wanted(db: Transaction, job_id: str, attempt: int) -> None:
     """Require that an attempt is running and its job not cancelled. :raises Conflict: it is not."""
-    row = db.execute(
-        "SELECT 1 FROM jobs WHERE id = ? AND attempt = ? AND state = 'Running' "
-        "AND id NOT IN (SELECT job FROM cancellations)",
-        [job_id, attempt],
-    ).fetchone()
-    if row is None:
+    if not is_wanted(db, job_id, attempt):
         raise Conflict(f"attempt {attempt} of job {job_id} is not wanted")

@@ -12,6 +12,7 @@ from derived_series.errors import Busy, DerivedSeriesError
 from derived_series.jobs.queue.nodes import GONE, NEW, Nodes, Part, Purpose
 from derived_series.jobs.queue.postgresql_database import PostgresqlDatabase
 from derived_series.jobs.queue.progress_board import TableBoard
+from derived_series.jobs.queue.store import is_wanted
 
 _log = logging.getLogger(__name__)
 
@@ -66,12 +67,7 @@ class ManyNodes(Nodes):
 
     def wants(self, job_id: str, attempt: int) -> bool:
         with self._database.reading() as db:
-            row = db.execute(
-                "SELECT 1 FROM jobs WHERE id = ? AND state = 'Running' AND attempt = ? "
-                "AND id NOT IN (SELECT job FROM cancellations)",
-                [job_id, attempt],
-            ).fetchone()
-        return row is not None
+            return is_wanted(db, job_id, attempt)
 
     @contextmanager
     def alone(self, purpose: Purpose) -> Iterator[None]:

@@ -387,6 +387,16 @@ class JobStore:
                 self.delete(job.id)
 
 
+def is_wanted(db: Transaction, job_id: str, attempt: int) -> bool:
+    """Whether an attempt is running and its job not to be cancelled."""
+    row = db.execute(
+        "SELECT 1 FROM jobs WHERE id = ? AND state = 'Running' AND attempt = ? "
+        "AND id NOT IN (SELECT job FROM cancellations)",
+        [job_id, attempt],
+    ).fetchone()
+    return row is not None
+
+
 def _is_there(db: Transaction, job: JobRecord, condition: str, values: Sequence[Any]) -> bool:
     row = db.execute(f"SELECT 1 FROM jobs WHERE id = ? AND {condition}", [job.id, *values]).fetchone()
     return row is not None
